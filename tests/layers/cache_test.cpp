@@ -1,12 +1,10 @@
-// The KV cache, the rotary table, the plan of attention and the tiles of latent attention by themselves.
+// The KV cache, the rotary table and the plan of attention by themselves.
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <set>
 
 #include "base/error.hpp"
 #include "layers/attention_plan.hpp"
-#include "layers/cpu/attention/latent_tiles.hpp"
 #include "layers/on_cpu.hpp"
 #include "layers/rope_table.hpp"
 
@@ -149,52 +147,6 @@ TEST_CASE("rotary tables hold cosines and sines of angles rounded to fp32") {
       CHECK(std::abs(sine[r * 3 + i] - 1.5 * std::sin(angle)) <= 1.5 * std::ldexp(1.0, -23));
     }
   }
-}
-
-TEST_CASE("latent attention's tiles take every query of a prompt past every key up to it, once, in order") {
-  Step step;
-  add(step, RowKind::Generated, 130, 1);
-  add(step, RowKind::Generated, 64, 3);
-  for (std::uint32_t rows : {7u, 1u, 300u, 64u, 65u, 256u, 31u}) add(step, RowKind::Prompt, 0, rows);
-  add(step, RowKind::Prompt, 100, 700);  // a later chunk
-  RopeTable rope(small_config().rope);
-  AttentionPlan plan;
-  plan_attention(step, step.segments, rope, plan);
-  CHECK(plan.rows == step.rows());
-  cpu::LatentTiles tiles;
-  make_tiles(plan, tiles);
-  REQUIRE(tiles.generated.size() == 4);
-  CHECK(tiles.generated[3].position == 66);
-  CHECK(tiles.work == std::vector<std::uint64_t>{0, 3, 5, 7, 9});  // pages that the rows before each one read
-  std::vector<std::uint32_t> seen(step.rows(), 0);                 // keys that a row has met so far
-  std::set<std::uint32_t> alive;                                   // states in use between waves
-  for (const cpu::Wave& wave : tiles.waves) {
-    CHECK(wave.keys <= cpu::wave_keys);
-    std::set<std::uint32_t> used;
-    for (std::uint32_t i = 0; i < wave.visits; ++i) {
-      const cpu::Visit& v = tiles.visits[wave.first_visit + i];
-      CHECK(v.first_position % page_tokens == 0);
-      CHECK(v.first_key + v.keys <= wave.keys);
-      CHECK(v.opens == (v.first_position == 0));
-      // A visit that does not end where it began has a state of its own: no other visit of the wave uses it.
-      if (!(v.opens && v.closes)) {
-        CHECK(v.state < tiles.states);
-        CHECK(used.insert(v.state).second);
-        CHECK(alive.contains(v.state) == !v.opens);
-        if (v.closes) alive.erase(v.state);
-        if (v.opens) alive.insert(v.state);
-      }
-      for (std::uint32_t q = 0; q < v.tile.queries; ++q) {
-        const std::uint32_t row = v.tile.row + q;
-        CHECK(step.positions[row] == v.tile.first_position + q);
-        CHECK(seen[row] == std::min(v.first_position, step.positions[row] + 1));
-        seen[row] = std::min(v.first_position + v.keys, step.positions[row] + 1);
-      }
-      if (v.closes) CHECK(v.first_position + v.keys == v.tile.first_position + v.tile.queries);
-    }
-  }
-  CHECK(alive.empty());
-  for (std::uint32_t r = 4; r < step.rows(); ++r) CHECK(seen[r] == step.positions[r] + 1);
 }
 
 TEST_CASE("a plan refuses a step that contradicts itself") {

@@ -1,4 +1,5 @@
-// MLA's two forms are two ways to compute the same numbers, and a copied page is as good as the page.
+// MLA's two forms are two ways to compute the same numbers, a copied page is as good as the page, and so is a shared
+// one.
 #include <doctest/doctest.h>
 
 #include "layers/driver.hpp"
@@ -12,16 +13,16 @@ using schedule::Step;
 
 namespace {
 
-constexpr std::uint32_t pages = 8;
+constexpr std::uint32_t pages = 32;
 
 // One rank, one forward pass at a time, by hand.
 template <class On>
 struct Single {
-  explicit Single(const std::string& name)
+  explicit Single(const std::string& name, std::uint32_t micro_batches = 1)
       : config(model::read_config(model_dir(name))),
         placement(model::contiguous_slices(config, 1)),
         weights(On::weights(model_dir(name), config, placement, {0}, model::NodeExperts(placement, {0}))),
-        settings{.max_rows = 256, .pages = pages, .trace = &trace},
+        settings{.max_rows = 512, .pages = pages, .micro_batches = micro_batches, .trace = &trace},
         forward(stream, config, weights, placement, layers::join_alone(layers::exchange_shape(config, settings)),
                 settings) {}
 
@@ -95,6 +96,33 @@ TEST_CASE_TEMPLATE("a copied page is as good as the page", On, OnCpu) {
   Step blank;
   single.add(blank, RowKind::Generated, tail, 70, {{0}, {6}});
   CHECK(single.run(blank) != a);
+}
+
+TEST_CASE_TEMPLATE("prompts behind shared pages get the logits that they get alone, in both micro-batches", On, OnCpu) {
+  const std::string name = "deepseek_v3";
+  const auto text = Goldens(name).prompts().back();  // 150 tokens
+  for (std::uint32_t micro_batches : {1u, 2u}) {
+    Single<On> single(name, micro_batches);
+    Step together;
+    together.micro_batches = micro_batches;
+    const std::vector<TokenId> prefix(text.begin(), text.begin() + 128);
+    // The prefix is computed in the same step.
+    single.add(together, RowKind::Prompt, prefix, 0, {{0}, {1}});
+    std::vector<float> expected;
+    for (std::int32_t i = 0; i < 8; ++i) {
+      const auto first = static_cast<std::size_t>(i);
+      const std::span own = std::span(text).subspan(first, 1 + 5 * first);
+      single.add(together, RowKind::Prompt, own, 128, {{0}, {1}, {2 + i}});
+      std::vector<TokenId> whole = prefix;
+      whole.insert(whole.end(), own.begin(), own.end());
+      Step alone;
+      single.add(alone, RowKind::Prompt, whole, 0, {{10}, {11}, {12}});
+      const std::vector<float> logits = single.run(alone);
+      const std::size_t skipped = i == 0 ? 0 : 128 * (logits.size() / whole.size());
+      expected.insert(expected.end(), logits.begin() + static_cast<std::ptrdiff_t>(skipped), logits.end());
+    }
+    CHECK(single.run(together) == expected);
+  }
 }
 
 TEST_CASE_TEMPLATE("a step with zero rows is a step", On, OnCpu) {

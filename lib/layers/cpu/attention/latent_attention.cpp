@@ -26,7 +26,7 @@ void LatentAttention::reserve(std::size_t rows) {
   low_rounded_.reserve(rows * low);
   query_.reserve(rows * query_stride_);
   attended_.reserve(rows * attended_stride_);
-  reserve_prompts(divide_up(rows, attention_lanes));
+  reserve_prompts(rows);
   reserve_generated(rows);
 }
 
@@ -93,15 +93,15 @@ Rows<float> LatentAttention::attended(std::size_t first, std::size_t rows, std::
   return {attended_.data() + first * attended_stride_ + head * mla_.v_dim, rows, mla_.v_dim, attended_stride_};
 }
 
-std::size_t LatentAttention::tile_floats(std::size_t key_width, std::size_t value_width) {
-  return (key_width + value_width + 2) * attention_lanes;
+std::size_t LatentAttention::tile_floats(std::size_t key_width, std::size_t value_width, std::size_t lanes) {
+  return (key_width + value_width + 2) * lanes;
 }
 
 // Pointers into the tile's own `first` and `last` are set by the caller, when the tile lies where it stays.
 LatentAttention::Tile LatentAttention::place_tile(float* memory, std::size_t used, std::size_t key_width,
                                                   std::size_t value_width) {
   Tile tile{};
-  const std::size_t lanes = used <= 16 ? 16 : attention_lanes;
+  const std::size_t lanes = used <= narrow_lanes ? narrow_lanes : attention_lanes;
   tile.query = {memory, key_width, lanes};
   tile.lanes = {.lanes = lanes,
                 .key_width = key_width,

@@ -55,7 +55,7 @@ class LatentAttention {
 
     Rows<const float> output() const { return {lanes.output, lanes.value_width, lanes.lanes}; }
   };
-  static std::size_t tile_floats(std::size_t key_width, std::size_t value_width);
+  static std::size_t tile_floats(std::size_t key_width, std::size_t value_width, std::size_t lanes);
   static Tile place_tile(float* memory, std::size_t used, std::size_t key_width, std::size_t value_width);
 
   // Both products of the normed rows: latents with rotary keys, and queries or their low rank.
@@ -63,7 +63,7 @@ class LatentAttention {
   void append(const Job& job);
   void project_queries(const Job& job);
 
-  void reserve_prompts(std::size_t tiles);
+  void reserve_prompts(std::size_t rows);
   void attend_prompts(const Job& job);
   void expand(const Job& job, const Wave& wave, std::size_t first_head, std::size_t heads);
   void visit(const Visit& visit, std::size_t head, std::size_t place, float* state);
@@ -114,7 +114,7 @@ class LatentAttention {
   Buffer<float> attended_;                    // [rows, heads, v]
   Buffer<float> keys_;                        // [heads at a time, wave_keys, nope + rope]
   Buffer<float> values_;                      // [heads at a time, wave_keys, v]
-  Buffer<float> states_;                      // [heads at a time, states, tile]
+  Buffer<float> states_;                      // [heads at a time, state_units, a tile of narrow_lanes]
   Buffer<float> absorbed_;                    // [rows at a time, heads, kv_lora]: queries, then outputs
   std::vector<Buffer<float>> thread_memory_;  // [threads] each holds the tiles of a token and scratch, or one tile
   std::vector<GemmProblem<bf16>> expansions_;

@@ -27,7 +27,8 @@ std::size_t tiles_of(std::size_t heads) { return divide_up(heads, attention_lane
 void LatentAttention::reserve_generated(std::size_t rows) {
   absorbed_.reserve(std::min(rows, rows_at_a_time) * absorbed_stride_);
   const std::size_t tiles = std::min(tiles_together, tiles_of(mla_.heads));
-  const std::size_t floats = latent_scratch_floats(tiles) + tiles * tile_floats(cache_.width(), mla_.kv_lora_rank);
+  const std::size_t floats =
+      latent_scratch_floats(tiles) + tiles * tile_floats(cache_.width(), mla_.kv_lora_rank, attention_lanes);
   for (auto& memory : thread_memory_) memory.reserve(floats);
 }
 
@@ -117,7 +118,8 @@ void LatentAttention::read_pages(const Job& job, const HeadTiles& heads, const b
   float* tile_memory = memory + latent_scratch_floats(std::min(tiles_together, tiles_of(mla_.heads)));
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t head = (heads.begin + i) * attention_lanes;
-    Tile& tile = tiles[i] = place_tile(tile_memory + i * tile_floats(width, latent), used(i), width, latent);
+    Tile& tile = tiles[i] =
+        place_tile(tile_memory + i * tile_floats(width, latent, attention_lanes), used(i), width, latent);
     std::fill_n(tile.first, used(i), 0u);
     std::fill_n(tile.last, used(i), token.position);
     tile.lanes.first = tile.first;

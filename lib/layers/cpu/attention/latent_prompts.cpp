@@ -1,5 +1,5 @@
 // The expanded form. For each group of heads (one per thread) and each wave of cached positions: keys and values of the
-// wave are made once, then every tile of queries that sees them takes them in, page by page.
+// wave are made once, then every tile of queries that sees them takes them in, page by page, whichever prompt it is of.
 #include <algorithm>
 
 #include "layers/cpu/attention/latent_attention.hpp"
@@ -13,12 +13,11 @@ std::size_t LatentAttention::heads_at_a_time() const {
   return std::min<std::size_t>(static_cast<std::size_t>(stream_.team().size()), mla_.heads);
 }
 
-// tiles: of the longest prompt run; two sets of states live at a time.
-void LatentAttention::reserve_prompts(std::size_t tiles) {
-  const std::size_t heads = heads_at_a_time(), tile_size = tile_floats(key_width(), mla_.v_dim);
+void LatentAttention::reserve_prompts(std::size_t rows) {
+  const std::size_t heads = heads_at_a_time(), tile_size = tile_floats(key_width(), mla_.v_dim, attention_lanes);
   keys_.reserve(heads * wave_keys * key_width());
   values_.reserve(heads * wave_keys * mla_.v_dim);
-  states_.reserve(heads * 2 * tiles * tile_size);
+  states_.reserve(heads * state_units(rows) * tile_floats(key_width(), mla_.v_dim, narrow_lanes));
   for (auto& memory : thread_memory_) memory.reserve(tile_size);
 }
 
@@ -31,7 +30,7 @@ Rows<float> LatentAttention::values(std::size_t place) {
 
 void LatentAttention::attend_prompts(const Job& job) {
   const std::size_t group = heads_at_a_time();
-  const std::size_t tile_size = tile_floats(key_width(), mla_.v_dim);
+  const std::size_t unit = tile_floats(key_width(), mla_.v_dim, narrow_lanes);
   for (std::size_t first_head = 0; first_head < mla_.heads; first_head += group) {
     const std::size_t heads = std::min<std::size_t>(group, mla_.heads - first_head);
     for (const Wave& wave : job.tiles.waves) {
@@ -43,7 +42,7 @@ void LatentAttention::attend_prompts(const Job& job) {
           const Visit& v = job.tiles.visits[wave.first_visit + i % wave.visits];
           // A tile that ends where it begins needs no memory beyond this visit.
           float* state = v.opens && v.closes ? thread_memory_[thread].data()
-                                             : states_.data() + (place * job.tiles.states + v.state) * tile_size;
+                                             : states_.data() + (place * job.tiles.states + v.state) * unit;
           visit(v, first_head + place, place, state);
           stream_.between_pieces(thread);
         }
