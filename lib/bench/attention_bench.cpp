@@ -21,7 +21,9 @@ constexpr std::uint32_t hidden = 64;
 constexpr std::uint32_t kv_heads = 4;
 constexpr std::uint32_t decode_tokens = 65'536;  // cached tokens that a decode step reads at least
 constexpr std::uint32_t fewest_sequences = 4, most_sequences = 256;
-constexpr std::uint32_t chunk = 512;             // prompt tokens of a step
+constexpr std::uint32_t chunk = 512;  // prompt tokens of a step
+// At most in a step of prompts behind a prefix, unless one alone has more.
+constexpr std::uint32_t most_rows = 2'048, most_prompts = 64;
 constexpr std::uint32_t longest_prompt = 8'192;  // a step's last rows of a longer one would take many seconds
 constexpr std::uint32_t usual_window = 128;      // of the heads of 64, as gpt-oss has it
 
@@ -95,6 +97,15 @@ std::vector<AttentionStep> steps_of(const model::ModelConfig& config, std::uint3
   return out;
 }
 
+// Prompts behind a prefix: on pages of their own, then on shared ones.
+std::vector<AttentionStep> steps_behind(std::uint32_t prefix, std::uint32_t context) {
+  const std::uint32_t rows = context - prefix, sequences = std::clamp(most_rows / rows, 1u, most_prompts);
+  const AttentionStep step{RowKind::Prompt, sequences, context, rows};
+  AttentionStep shared = step;
+  shared.shared = prefix;
+  return {step, shared};
+}
+
 AttentionResult measure_one(cpu::Stream& stream, const KernelOptions& options, const model::ModelConfig& config,
                             AttentionLayer& layer, const AttentionStep& step) {
   AttentionResult r{config, step, needs_of(config, step), {}, 0, 0};
@@ -155,23 +166,26 @@ void print_table(const KernelOptions& options, const AttentionReport& report) {
   print_machine(options, report.peaks, report.bandwidth);
   fmt::print(
       "A layer of attention over a cache of {} MB. A decode step has a row per sequence; a step of prompts, the last\n"
-      "rows of its sequences. core: scores, exp, weighted sums and all that is done per tile, but no product with\n"
-      "weights. Bound: the longer of the needed operations at the FMA peak and the cached values that are seen, each\n"
-      "read once, at the rate of memory reads. products, %: queries into latent space and back, or keys and values\n"
-      "from latents, and their share of the FMA peak. Medians of milliseconds; hidden width {}.\n\n",
+      "rows of its sequences. shared: first tokens of all sequences that are on the same pages. core: scores, exp,\n"
+      "weighted sums and all that is done per tile, but no product with weights. Bound: the longer of the needed\n"
+      "operations at the FMA peak and the cached values that are seen, each read once, at the rate of memory reads.\n"
+      "products, %: queries into latent space and back, or keys and values from latents, and their share of the FMA\n"
+      "peak. Medians of milliseconds; hidden width {}.\n\n",
       cache_bytes / 1'000'000, hidden);
-  fmt::print("{:<8} {:>5} {:>5} {:>9} {:>6} {:<7} {:>7} {:>5} {:>5} | {:>8} {:>7} {:>6} {:>7} {:>7} | {:>8} {:>4}\n",
-             "kind", "heads", "group", "widths", "window", "rows", "context", "seqs", "rows", "core ms", "GFLOP/s",
-             "GB/s", "bound", "% bound", "products", "%");
+  fmt::print(
+      "{:<8} {:>5} {:>5} {:>9} {:>6} {:<7} {:>7} {:>6} {:>5} {:>5} | {:>8} {:>7} {:>6} {:>7} {:>7} | {:>8} {:>4}\n",
+      "kind", "heads", "group", "widths", "window", "rows", "context", "shared", "seqs", "rows", "core ms", "GFLOP/s",
+      "GB/s", "bound", "% bound", "products", "%");
   for (const AttentionResult& r : report.results) {
     const auto [key, value] = widths_of(r);
     const std::uint32_t window = r.config.gqa.layer_has_window.empty() ? 0 : r.config.gqa.window;
-    fmt::print("{:<8} {:>5} {:>5} {:>9} {:>6} {:<7} {:>7} {:>5} {:>5} | {:>8.2f} {:>7.1f} {:>6.1f} {:>7} {:>7.0f}",
-               kind_of(r), heads_of(r), group_of(r), fmt::format("{}+{}", key, value),
-               window ? fmt::format("{}", window) : "-", r.step.kind == RowKind::Generated ? "decode" : "prompt",
-               r.step.context, r.step.sequences, r.step.rows, r.core_seconds * 1e3,
-               r.needs.operations / r.core_seconds / 1e9, r.needs.bytes / r.core_seconds / 1e9,
-               read_seconds(r, report) > compute_seconds(r, report) ? "reads" : "FMA", 100 * share_of_bound(r, report));
+    fmt::print(
+        "{:<8} {:>5} {:>5} {:>9} {:>6} {:<7} {:>7} {:>6} {:>5} {:>5} | {:>8.2f} {:>7.1f} {:>6.1f} {:>7} {:>7.0f}",
+        kind_of(r), heads_of(r), group_of(r), fmt::format("{}+{}", key, value),
+        window ? fmt::format("{}", window) : "-", r.step.kind == RowKind::Generated ? "decode" : "prompt",
+        r.step.context, r.step.shared ? fmt::format("{}", r.step.shared) : "-", r.step.sequences, r.step.rows,
+        r.core_seconds * 1e3, r.needs.operations / r.core_seconds / 1e9, r.needs.bytes / r.core_seconds / 1e9,
+        read_seconds(r, report) > compute_seconds(r, report) ? "reads" : "FMA", 100 * share_of_bound(r, report));
     if (is_latent(r)) {
       fmt::print(" | {:>8.2f} {:>4.0f}\n", r.product_seconds * 1e3, 100 * product_share(r, report));
     } else {
@@ -190,6 +204,7 @@ nlohmann::ordered_json json_of(const AttentionResult& r, const AttentionReport& 
                              {"value_width", value},
                              {"window", r.config.gqa.layer_has_window.empty() ? 0 : r.config.gqa.window},
                              {"context", r.step.context},
+                             {"shared_tokens", r.step.shared},
                              {"sequences", r.step.sequences},
                              {"rows_per_sequence", r.step.rows},
                              {"operations", r.needs.operations},
@@ -225,7 +240,9 @@ AttentionReport measure_attention(const KernelOptions& options) {
        options.model.empty() ? configs_of_lists(options) : configs_of_model(options.model)) {
     AttentionLayer layer(stream, config, cache_bytes);
     for (const std::size_t context : options.rows) {
-      for (const AttentionStep& step : steps_of(config, static_cast<std::uint32_t>(context))) {
+      const auto tokens = static_cast<std::uint32_t>(context);
+      for (const AttentionStep& step :
+           options.shared_prefix > 0 ? steps_behind(options.shared_prefix, tokens) : steps_of(config, tokens)) {
         report.results.push_back(measure_one(stream, options, config, layer, step));
       }
     }
@@ -239,7 +256,8 @@ int run_attention_bench(const std::vector<std::string>& args) {
   const auto options = parse_kernel_options(
       args, {"moemill bench attention [options]",
              {"moemill bench attention", "moemill bench attention --model configs/models/qwen3-30b-a3b --rows 4096",
-              "moemill bench attention --shapes 16x512 --groups 8x128 --rows 128,1024 --json"},
+              "moemill bench attention --shapes 16x512 --groups 8x128 --rows 128,1024 --json",
+              "moemill bench attention --shared-prefix 512 --rows 544"},
              "latent attention: heads x width of a latent, one or more",
              "16x512,128x512",
              "tokens of context, one or more",

@@ -52,8 +52,10 @@ AttentionNeeds needs_of(const model::ModelConfig& config, const AttentionStep& s
   double pairs = 0;
   for (std::uint32_t t = step.context - step.rows; t < step.context; ++t) pairs += seen_by(t);
   const double sequences = step.sequences, rows = step.rows;
-  const double positions = std::min<double>(step.context, seen_by(step.context - step.rows) + rows - 1);
-  AttentionNeeds needs{0, sequences * positions * model::kv_width(config) * sizeof(bf16), 0};
+  const double of_one = std::min<double>(step.context, seen_by(step.context - step.rows) + rows - 1);
+  const double shared = std::min<double>(step.shared, of_one - rows);
+  const double positions = shared + sequences * (of_one - shared);
+  AttentionNeeds needs{0, positions * model::kv_width(config) * sizeof(bf16), 0};
   if (config.attention == model::AttentionKind::Grouped) {
     needs.operations = sequences * pairs * 4.0 * config.gqa.heads * config.gqa.head_dim;
     return needs;
@@ -64,7 +66,7 @@ AttentionNeeds needs_of(const model::ModelConfig& config, const AttentionStep& s
   const double width = absorbed ? 2 * latent + mla.qk_rope_dim : mla.qk_nope_dim + mla.qk_rope_dim + mla.v_dim;
   needs.operations = sequences * pairs * 2.0 * heads * width;
   needs.product_operations =
-      sequences * (absorbed ? rows : positions) * 2.0 * heads * latent * (mla.qk_nope_dim + mla.v_dim);
+      (absorbed ? sequences * rows : positions) * 2.0 * heads * latent * (mla.qk_nope_dim + mla.v_dim);
   return needs;
 }
 
@@ -138,7 +140,8 @@ schedule::Step AttentionLayer::make_step(const AttentionStep& shape, std::size_t
     const std::uint32_t unseen = window && first >= window ? (first - window + 1) / page_tokens : 0;
     pages.insert(pages.end(), unseen, PageId{-1});
     for (std::size_t p = 0; p < pages_per_sequence; ++p) {
-      pages.push_back(order_[((index * shape.sequences + s) * pages_per_sequence + p) % pages_]);
+      const std::size_t owner = (unseen + p) * page_tokens < shape.shared ? 0 : s;
+      pages.push_back(order_[((index * shape.sequences + owner) * pages_per_sequence + p) % pages_]);
     }
     for (std::uint32_t i = 0; i < shape.rows; ++i) {
       step.tokens.push_back({});

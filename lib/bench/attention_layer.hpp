@@ -14,16 +14,17 @@
 
 namespace moemill::bench {
 
-// A step of `sequences` that are `context` tokens long, each with its last `rows` tokens as rows.
+// A step of `sequences` that are `context` tokens long, each with its last `rows` tokens as rows. The first `shared`
+// tokens of all are on the same pages: a multiple of page_tokens, and none of the rows.
 struct AttentionStep {
   schedule::RowKind kind;
-  std::uint32_t sequences, context, rows;
+  std::uint32_t sequences, context, rows, shared = 0;
 };
 
 // What one such step needs, whatever computes it.
 struct AttentionNeeds {
   double operations;          // of scores and weighted sums: pairs of a row and a position that it sees
-  double bytes;               // of cached values that a sequence's rows see, each read once
+  double bytes;               // of cached values that rows see, each read once
   double product_operations;  // of queries into latent space and back, or of keys and values from latents
 };
 AttentionNeeds needs_of(const model::ModelConfig& config, const AttentionStep& step);
@@ -33,8 +34,8 @@ class AttentionLayer {
   // `config` is of a model with one layer. The cache has at least `cache_bytes`.
   AttentionLayer(cpu::Stream& stream, model::ModelConfig config, std::uint64_t cache_bytes);
 
-  // Plans as many steps of this shape as fill the cache without sharing a page. Pages that follow each other in a
-  // sequence lie anywhere in the cache, as after some hours of a run.
+  // Plans as many steps of this shape as fill the cache, no two of which share a page. Pages that follow each other in
+  // a sequence lie anywhere in the cache, as after some hours of a run.
   void plan(const AttentionStep& step);
   void run(std::size_t call);  // one of the planned steps, in turn
 

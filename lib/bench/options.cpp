@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/error.hpp"
+#include "base/page_tokens.hpp"
 #include "base/text/path_text.hpp"
 #include "generate/backend/backends.hpp"
 #include "system/machine/batch.hpp"
@@ -145,6 +146,10 @@ std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>
         "query heads per key-value head x width of a head, one or more");
     add("model", po::value(&out.model),
         "folder with a config.json, or a name of configs/models: its shapes instead of the lists'");
+    add("shared-prefix", po::value(&out.shared_prefix)->default_value(0),
+        "tokens with which all prompts begin, in whole pages of 64: measures prompts behind them, on pages of their "
+        "own "
+        "and on shared ones");
   }
   if (defaults.weights) {
     add("weights", po::value(&weights)->default_value(defaults.weights),
@@ -163,6 +168,13 @@ std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>
   if (defaults.groups) out.groups = parse_shapes(groups);
   if (defaults.weights) out.weights = parse_formats(weights);
   out.rows = parse_counts(rows);
+  if (out.shared_prefix % page_tokens != 0)
+    user_error("bench: --shared-prefix {}: write a multiple of {}, because pages are shared", out.shared_prefix,
+               page_tokens);
+  for (const std::size_t count : out.rows) {
+    if (out.shared_prefix > 0 && count <= out.shared_prefix)
+      user_error("bench: --shared-prefix {}: --rows {} leaves a prompt nothing of its own", out.shared_prefix, count);
+  }
   return out;
 }
 

@@ -33,7 +33,8 @@ struct KernelOptions : CommonOptions {
   std::vector<cpu::Format> weights = {cpu::Format::Bf16};
   std::string model;  // folder whose config.json gives the shapes instead; "": none
   std::vector<std::size_t> rows;
-  double seconds = 0.2;  // per measured number
+  std::uint32_t shared_prefix = 0;  // of attention: tokens at the beginning of all prompts; 0: steps without them
+  double seconds = 0.2;             // per measured number
 };
 
 // The meaning and the default values of the lists, for parsing and for --help.

@@ -35,6 +35,8 @@ TEST_CASE("bench: what cannot be run is the user's error") {
   CHECK_THROWS_AS(bench::run_bench({"gemm", "--threads", "0"}, Comm::alone()), UserError);
   CHECK_THROWS_AS(bench::run_bench({"attention", "--seconds", "0"}, Comm::alone()), UserError);
   CHECK_THROWS_AS(bench::run_bench({"attention", "extra"}, Comm::alone()), UserError);
+  CHECK_THROWS_AS(bench::run_bench({"attention", "--shared-prefix", "100"}, Comm::alone()), UserError);
+  CHECK_THROWS_AS(bench::run_bench({"attention", "--shared-prefix", "128", "--rows", "64"}, Comm::alone()), UserError);
   CHECK(bench::run_bench({"--help"}, Comm::alone()) == 0);
   CHECK(bench::run_bench({"gemm", "--help"}, Comm::alone()) == 0);
   CHECK(bench::run_bench({}, Comm::alone()) == 2);
@@ -111,6 +113,26 @@ TEST_CASE("bench: attention of both kinds and both forms, with what it needs") {
   const auto& prompt = report.results[7];
   CHECK(prompt.step.rows == 100);
   CHECK(prompt.needs.operations == 100 * 101 / 2 * prompt.step.sequences * 4.0 * 12 * 20);
+}
+
+TEST_CASE("bench: prompts behind a shared prefix need its keys and values once") {
+  bench::KernelOptions options;
+  options.shapes = {{3, 32}};
+  options.groups = {{3, 20}};
+  options.rows = {160};
+  options.shared_prefix = 128;
+  options.seconds = 0.01;
+  const auto report = bench::measure_attention(options);
+  REQUIRE(report.results.size() == 4);
+  for (std::size_t i = 0; i < 4; i += 2) {
+    const auto &alone = report.results[i], &shared = report.results[i + 1];
+    CHECK(alone.step.shared == 0);
+    CHECK(shared.step.shared == 128);
+    CHECK(shared.step.sequences == 64);
+    CHECK(shared.needs.operations == alone.needs.operations);
+    CHECK(shared.needs.bytes * (64 * 160) == alone.needs.bytes * (128 + 64 * 32));
+  }
+  CHECK(report.results[1].needs.product_operations == (128 + 64 * 32) * 2.0 * 3 * 32 * (8 + 8));
 }
 
 TEST_CASE("bench: with a model, attention is measured with its shapes, and a window bounds what is seen") {
