@@ -27,6 +27,7 @@
 #include "mill/mill.hpp"
 #include "plan/ranks.hpp"
 #include "system/comm/agree.hpp"
+#include "system/files/open_files.hpp"
 #include "weights/stored_model.hpp"
 
 namespace moemill::mill {
@@ -343,6 +344,7 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
 }  // namespace
 
 ExitCode run_job(const Comm& world, StopSignals& signals, const RunRequest& request, double started) {
+  files::allow_many_open_files();
   std::optional<RankZero> zero;
   if (world.rank() == 0) zero.emplace();
   try {

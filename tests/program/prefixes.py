@@ -5,6 +5,7 @@ with the least KV cache, through kills and drains.
     prefixes.py MOEMILL SOURCE_DIR WORK_DIR"""
 import pathlib
 import random
+import resource
 import signal
 import sys
 import time
@@ -63,8 +64,8 @@ def prepare(name, prompts, model="deepseek_v3", columns=(), sampling="max_tokens
     return folder
 
 
-def run(folder, out, ranks=0, **settings):
-    words = [w for key, value in settings.items() for w in ("--set", f"parallel.{key}={value}")]
+def run(folder, out, ranks=0, more=(), **settings):
+    words = [w for key, value in settings.items() for w in ("--set", f"parallel.{key}={value}")] + list(more)
     expect_exit(moemill("run", "-c", folder / "run.yaml", "-o", folder / out, *words, ranks=ranks), 0)
     return summary(folder / out)
 
@@ -145,6 +146,20 @@ def texts_that_begin_alike():
     check(summary(folder / "on")["prefix"]["hit_tokens"] > 0, summary(folder / "on"))
 
 
+def more_shards_at_once_than_files_may_be_open():
+    """Prompts that begin alike stand in all shards, so all journals are open; the soft limit of the shell is raised."""
+    draw = random.Random(4)
+    beginnings = [[draw.randrange(3, 250) for _ in range(40)] for _ in range(10)]
+    prompts = [beginnings[i % 10] + [251 + i % 60] for i in range(400)]
+    folder = prepare("files", prompts, sampling="max_tokens: 30, ignore_eos: true")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (48, hard))
+    try: run(folder, "on", more=("--set", "output.shard_prompts=4"))
+    finally: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    run(folder, "off", prefix_cache="off")
+    same(folder, "on")
+
+
 def journal_bytes(folder):
     return sum(size(journal) for journal in (folder / "out/journal").glob("*.journal"))
 
@@ -183,4 +198,4 @@ def killed_drained_and_resumed():
 
 if __name__ == "__main__":
     main([computed_to_the_token, a_trace_with_56_percent_shared, windows_samples_scores_and_little_memory, texts_that_begin_alike,
-          killed_drained_and_resumed])
+          more_shards_at_once_than_files_may_be_open, killed_drained_and_resumed])
