@@ -7,7 +7,8 @@
 
 namespace moemill::model {
 
-LayerPlacement::LayerPlacement(std::uint32_t experts, std::span<const std::vector<GlobalExpert>> slots)
+LayerPlacement::LayerPlacement(std::uint32_t experts, std::span<const std::vector<GlobalExpert>> slots,
+                               std::span<const std::vector<double>> shares)
     : slots_begin_{0}, holders_begin_(experts + 1, 0) {
   for (const auto& of_rank : slots) {
     slots_.insert(slots_.end(), of_rank.begin(), of_rank.end());
@@ -20,7 +21,7 @@ LayerPlacement::LayerPlacement(std::uint32_t experts, std::span<const std::vecto
   expect(std::find(holders_begin_.begin() + 1, holders_begin_.end(), 0u) == holders_begin_.end(),
          "placement: every expert has a holder");
   std::partial_sum(holders_begin_.begin(), holders_begin_.end(), holders_begin_.begin());
-  holders_.resize(slots_.size());
+  holders_.resize(slots_.size()), shares_.resize(slots_.size());
   std::vector<std::uint32_t> next(holders_begin_.begin(), holders_begin_.end() - 1);
   for (std::size_t r = 0; r < slots.size(); ++r) {
     for (std::size_t s = 0; s < slots[r].size(); ++s) {
@@ -30,6 +31,7 @@ LayerPlacement::LayerPlacement(std::uint32_t experts, std::span<const std::vecto
       expect(at == holders_begin_[expert] || holders_[at - 1].rank != holder.rank,
              "placement: no rank holds an expert twice");
       holders_[at] = holder;
+      shares_[at] = shares.empty() ? 1.0 / (holders_begin_[expert + 1] - holders_begin_[expert]) : shares[r][s];
     }
   }
 }
@@ -42,6 +44,11 @@ std::span<const GlobalExpert> LayerPlacement::slots(DomainRank rank) const {
 std::span<const Holder> LayerPlacement::holders(GlobalExpert expert) const {
   const auto e = static_cast<std::size_t>(expert.value);
   return std::span(holders_).subspan(holders_begin_[e], holders_begin_[e + 1] - holders_begin_[e]);
+}
+
+std::span<const double> LayerPlacement::shares(GlobalExpert expert) const {
+  const auto e = static_cast<std::size_t>(expert.value);
+  return std::span(shares_).subspan(holders_begin_[e], holders_begin_[e + 1] - holders_begin_[e]);
 }
 
 Placement::Placement(std::vector<LayerPlacement> layers) : layers_(std::move(layers)) {

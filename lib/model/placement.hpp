@@ -22,8 +22,10 @@ struct Holder {
 // The table of one layer. Every expert has a holder; it may have several, but no rank holds it twice.
 class LayerPlacement {
  public:
-  // `slots` [ranks] has the experts of each rank, by slot.
-  LayerPlacement(std::uint32_t experts, std::span<const std::vector<GlobalExpert>> slots);
+  // `slots` [ranks] has the experts of each rank, by slot. `shares`, of the same shape, says which part of its expert's
+  // picks each copy is to compute: those of an expert add up to 1. Without them its copies have equal parts.
+  LayerPlacement(std::uint32_t experts, std::span<const std::vector<GlobalExpert>> slots,
+                 std::span<const std::vector<double>> shares = {});
 
   std::uint32_t ranks() const { return static_cast<std::uint32_t>(slots_begin_.size() - 1); }
   std::uint32_t experts() const { return static_cast<std::uint32_t>(holders_begin_.size() - 1); }
@@ -31,11 +33,14 @@ class LayerPlacement {
   std::span<const GlobalExpert> slots(DomainRank rank) const;
   // The holders of an expert, by rank.
   std::span<const Holder> holders(GlobalExpert expert) const;
+  // The part of the expert's picks that each of them is to compute.
+  std::span<const double> shares(GlobalExpert expert) const;
 
  private:
   std::vector<GlobalExpert> slots_;           // of rank 0, then of rank 1, ...
   std::vector<std::uint32_t> slots_begin_;    // [ranks + 1]
   std::vector<Holder> holders_;               // of expert 0, then of expert 1, ...
+  std::vector<double> shares_;                // of each holder
   std::vector<std::uint32_t> holders_begin_;  // [experts + 1]
 };
 

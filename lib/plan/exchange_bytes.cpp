@@ -86,7 +86,7 @@ double bytes_between_nodes(const model::ModelConfig& config, const JobShape& sha
   for (std::uint32_t home = 0; home < nodes.nodes(); ++home) {
     const layers::DispatchTable table(placement, nodes, home);
     layers::ExchangePlan plan(exchange, nodes.nodes(), home, places.machine_of_node);
-    plan.make(picks, table.places(LayerId{0}));
+    plan.make(picks, table.places(LayerId{0}), home);
     std::uint64_t sent = 0;
     for (std::uint32_t to = 0; to < nodes.nodes(); ++to)
       if (places.machine_of_node[to] != places.machine_of_node[home])

@@ -44,19 +44,21 @@ TEST_CASE("domain nodes: number i of a node sends to number i of every other one
   }
 }
 
-TEST_CASE("table: a pick is computed on its own node if that holds the expert, else where the lowest rank does") {
+TEST_CASE("table: the places of experts, the own node's first as far as its part goes") {
   const model::Placement placement = some_twice();
   const DomainNodes nodes(std::vector<int>{0, 1, 1});  // rank 0 alone; ranks 1 and 2 hold experts 1, 2 and 3
+  // Expert 3 is held by all ranks, in equal parts. So each node computes what its own rows pick.
   const std::vector<std::vector<SlotPlace>> expected{{{0, 0}, {1, 0}, {1, 1}, {0, 1}},
                                                      {{0, 0}, {1, 0}, {1, 1}, {1, 2}}};
   const std::vector<Numbers> owners{{0, 0}, {1, 0, 0}};
   for (std::uint32_t home = 0; home < 2; ++home) {
     const DispatchTable table(placement, nodes, home);
-    const auto places = table.places({1});
+    const auto places = table.places({1}).place;
     CHECK(std::vector<SlotPlace>(places.begin(), places.end()) == expected[home]);
+    CHECK(list(table.places({1}).begin) == Numbers{0, 1, 2, 3, 4});
     CHECK(table.slots({1}) == owners[home].size());
     CHECK(list(table.owner_of_slot({1})) == owners[home]);
-    CHECK(table.places({0}).empty());
+    CHECK(table.places({0}).place.empty());
     CHECK(table.slots({0}) == 0);
     CHECK(table.most_slots() == 3);
   }

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "base/numbers/random.hpp"
+#include "layers/dispatch/exchange_plan.hpp"
 #include "layers/dispatch/node_split.hpp"
+#include "layers/dispatch/table.hpp"
 #include "layers/on_cpu.hpp"
 #include "support/placements.hpp"
 
@@ -29,6 +31,7 @@ struct Batch {
   std::vector<bf16> rows;           // [count, hidden]
   std::vector<GlobalExpert> picks;  // [count, picks]
   std::vector<float> weights;       // [count, picks]
+  std::vector<int> computed;        // [count, picks] the first rank of the node that computes the pick
 };
 
 inline std::uint32_t draw(int round, int rank, std::uint64_t what) {
@@ -95,7 +98,10 @@ class ExchangeTester {
   void send(int channel, int round) {
     auto& all = all_[static_cast<std::size_t>(channel)];
     all.clear();
-    for (int r = 0; r < comm_.size(); ++r) all.push_back(make_batch(shape_, round, r));
+    for (int r = 0; r < comm_.size(); ++r) {
+      all.push_back(make_batch(shape_, round, r));
+      find_places(all.back(), r);
+    }
     const Batch& mine = all[static_cast<std::size_t>(comm_.rank())];
     const Rows<bf16> places = exchange_.rows(channel);
     REQUIRE(places.rows >= mine.count);
@@ -188,7 +194,7 @@ class ExchangeTester {
     std::uint64_t outputs = 0;
     for (std::uint32_t p = 0; p < shape_.picks; ++p) {
       const GlobalExpert e = batch.picks[r * shape_.picks + p];
-      const bool there = place_of(e) == place;
+      const bool there = place_of(r * shape_.picks + p) == place;
       if (shape_.groups == 0)
         outputs += there;
       else if (auto& [count, split] = of_group[group_of(e)]; there)
@@ -214,15 +220,22 @@ class ExchangeTester {
           experts.push_back({e});
     return experts;
   }
-  // A rank of the node that computes the pick: of the source's if one holds the expert, else of the lowest rank's that
-  // does.
-  int computes(GlobalExpert expert, int source) const {
-    int lowest = -1;
-    for (int r = comm_.size() - 1; r >= 0; --r)
-      if (holds(r, expert)) lowest = r;
-    for (int r = 0; r < comm_.size(); ++r)
-      if (node_of(r) == node_of(source) && holds(r, expert)) return r;
-    return lowest;
+  // Where picks of an expert with several holders go is the plan's to say (exchange_plan_test.cpp); here it must be a
+  // node that holds it.
+  void find_places(Batch& batch, int source) const {
+    const layers::DomainNodes nodes(memory_);
+    const std::uint32_t home = nodes.node_of(source);
+    const layers::DispatchTable table(placement_, nodes, home);
+    const std::vector<int> machines(nodes.nodes());
+    layers::ExchangePlan plan({.hidden = shape_.hidden, .picks = shape_.picks, .experts = shape_.experts},
+                              nodes.nodes(), home, machines);
+    plan.make(batch.picks, table.places({0}), static_cast<std::uint32_t>(source));
+    for (std::size_t p = 0; p < batch.picks.size(); ++p) {
+      const int there = nodes.ranks_of(plan.place_of_pick()[p].node).front();
+      const std::vector<GlobalExpert> held = experts_of_node(node_of(there));
+      REQUIRE(std::find(held.begin(), held.end(), batch.picks[p]) != held.end());
+      batch.computed.push_back(there);
+    }
   }
   // Number i of one node sends to number i of another, counted round.
   int receiver(int source, int node) const {
@@ -249,7 +262,7 @@ class ExchangeTester {
     for (std::uint32_t r = 0; r < mine.count; ++r) {
       std::map<int, std::uint64_t> picks_at, picks_on;  // by node and by machine
       for (std::uint32_t p = 0; p < shape_.picks; ++p) {
-        const int rank = computes(mine.picks[r * shape_.picks + p], me);
+        const int rank = mine.computed[r * shape_.picks + p];
         ++picks_at[node_of(rank)], ++picks_on[machine_of(rank)];
       }
       ++expected_.rows_routed;
@@ -262,7 +275,7 @@ class ExchangeTester {
       }
       for (auto [machine, picks] : picks_on) {
         const std::uint64_t outputs =
-            outputs_from(machine, mine, r, [&](GlobalExpert e) { return machine_of(computes(e, me)); });
+            outputs_from(machine, mine, r, [&](std::size_t pick) { return machine_of(mine.computed[pick]); });
         expected_.inter_node_minimum += record_bytes() + outputs * shape_.hidden * 2;
       }
     }
@@ -274,8 +287,8 @@ class ExchangeTester {
       ++expected_.messages;
       const Batch& batch = all[static_cast<std::size_t>(r)];
       for (std::uint32_t row = 0; row < batch.count; ++row)
-        bytes_to(r) += shape_.hidden * 2 * outputs_from(node_of(comm_.rank()), batch, row, [&](GlobalExpert e) {
-                         return node_of(computes(e, r));
+        bytes_to(r) += shape_.hidden * 2 * outputs_from(node_of(comm_.rank()), batch, row, [&](std::size_t pick) {
+                         return node_of(batch.computed[pick]);
                        });
     }
   }
@@ -291,8 +304,8 @@ class ExchangeTester {
     std::uint64_t pairs = 0, expected = 0, cost = 0, ranks = 0;
     const std::vector<Share> shares = gather(comm_, mine);
     for (int r = 0; r < comm_.size(); ++r) {
-      for (GlobalExpert e : all[static_cast<std::size_t>(r)].picks)
-        expected += node_of(computes(e, r)) == node_of(comm_.rank());
+      for (const int there : all[static_cast<std::size_t>(r)].computed)
+        expected += node_of(there) == node_of(comm_.rank());
       if (node_of(r) != node_of(comm_.rank())) continue;
       pairs += shares[static_cast<std::size_t>(r)].pairs, cost += shares[static_cast<std::size_t>(r)].cost, ++ranks;
     }

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "base/numbers/bf16.hpp"
@@ -21,11 +22,12 @@ TEST_CASE("plan: a row goes to a node once, and its outputs are numbered by node
   const ExchangeShape shape{.hidden = 4, .picks = 2, .experts = 4, .rows = 3};
   const std::vector<int> apart{0, 1, 2}, machines{0, 1, 1};
   const DomainNodes nodes(apart);
-  const DispatchTable table(some_twice(), nodes, 0);  // expert 1 on node 2, 2 on node 1, 0 and 3 here
+  // Expert 1 is on node 2, experts 0 and 3 are here; expert 2 is on nodes 1 and 2, of which the first turn is node 1's.
+  const DispatchTable table(some_twice(), nodes, 0);
   const std::vector<GlobalExpert> picks{{1}, {2}, {0}, {3}, {2}, {3}};
   ExchangePlan plan(shape, 3, 0, machines);
   for (std::uint64_t time = 1; time <= 2; ++time) {
-    plan.make(picks, table.places({1}));
+    plan.make(picks, table.places({1}), 0);
     CHECK(list(plan.rows_to()) == Numbers{0, 2, 1});
     CHECK(list(plan.outputs_of()) == Numbers{3, 2, 1});
     CHECK(list(plan.first_output()) == Numbers{0, 3, 5});
@@ -53,7 +55,7 @@ TEST_CASE("plan: a row goes to a node once, and its outputs are numbered by node
     CHECK(totals.row_nodes == time * 4);  // rows 0 and 1 stay on one machine, of which row 0 is on the other one
     // Machine 1 gets rows 0 and 2 once each, and returns three outputs.
     CHECK(totals.inter_node_minimum == time * (2 * 16 + 3 * 8));
-    plan.make({}, table.places({1}));
+    plan.make({}, table.places({1}), 0);
     CHECK(list(plan.rows_to()) == Numbers{0, 0, 0});
   }
 }
@@ -81,7 +83,7 @@ TEST_CASE("plan: of DeepSeek-V3's experts on eight nodes a row needs those of it
   }
   const std::vector<int> machines{0, 1, 2, 3, 4, 5, 6, 7};
   ExchangePlan plan(shape, 8, 3, machines);
-  plan.make(picks, table.places({0}));
+  plan.make(picks, table.places({0}), 3);
   CHECK(plan.totals().row_nodes == row_nodes);
   CHECK(plan.totals().row_nodes <= rows * kept);
   CHECK(plan.totals().inter_node_minimum == minimum);
@@ -100,7 +102,8 @@ TEST_CASE("plan by groups: a group that another node computes whole comes home a
   const std::vector<float> weights{1, 2, 3, 4, 5, 6, 7, 8};
   const Rows<const float> weight_rows(weights.data(), 2, 4);
   ExchangePlan plan(shape, 3, 0, std::vector<int>{0, 1, 2});
-  plan.make(picks, places);
+  const Numbers begin{0, 1, 2, 3, 4, 5, 6}, until(6, ~0u);
+  plan.make(picks, {begin, places, until}, 0);
   CHECK(list(plan.rows_to()) == Numbers{0, 2, 2});
   CHECK(list(plan.outputs_of()) == Numbers{1, 2, 3});
   CHECK(list(plan.first_output()) == Numbers{0, 1, 3});
@@ -176,7 +179,7 @@ TEST_CASE("plan by groups: of DeepSeek-V3 on eight nodes half of the rows travel
   for (const std::uint32_t sum_groups : {0u, groups}) {
     const ExchangeShape shape{.hidden = 7168, .picks = k, .experts = experts, .rows = rows, .sum_groups = sum_groups};
     ExchangePlan plan(shape, 8, 3, machines);
-    plan.make(picks, table.places({0}));
+    plan.make(picks, table.places({0}), 3);
     double sent = 0, returned = 0;
     for (std::size_t n = 0; n < 8; ++n) {
       sent += plan.rows_to()[n];
@@ -191,4 +194,42 @@ TEST_CASE("plan by groups: of DeepSeek-V3 on eight nodes half of the rows travel
             (sent + returned) / (to_ranks + by_pick));
     if (sum_groups > 0) CHECK(sent + returned <= 0.52 * (to_ranks + by_pick));
   }
+}
+
+TEST_CASE("plan: copies of an expert compute their parts of its picks, the own node's first") {
+  // Nodes of 2, 1 and 1 ranks. Expert 0 lies on all of them, expert 1 on the last two, expert 2 on the first alone.
+  using Slots = std::vector<std::vector<GlobalExpert>>;
+  using Shares = std::vector<std::vector<double>>;
+  const model::LayerPlacement layer(3, Slots{{{0}}, {{2}}, {{0}, {1}}, {{1}, {0}}},
+                                    Shares{{0.1}, {1}, {0.6, 0.25}, {0.75, 0.3}});
+  const model::Placement placement({layer});
+  const DomainNodes nodes(std::vector<int>{0, 0, 1, 2});
+  const ExchangeShape shape{.hidden = 4, .picks = 3, .experts = 3};
+  constexpr std::uint32_t rows = 1000;
+  std::vector<GlobalExpert> picks;
+  for (std::uint32_t r = 0; r < rows; ++r) picks.insert(picks.end(), {{0}, {1}, {2}});
+  std::map<std::uint32_t, std::map<std::uint32_t, std::uint32_t>> computed;  // by expert and node
+  for (std::uint32_t rank = 0; rank < 4; ++rank) {
+    const std::uint32_t home = nodes.node_of(static_cast<int>(rank));
+    const DispatchTable table(placement, nodes, home);
+    ExchangePlan plan(shape, 3, home, std::vector<int>{0, 1, 2});
+    plan.make(picks, table.places({0}), rank);
+    const std::vector<SlotPlace> first(plan.place_of_pick().begin(), plan.place_of_pick().end());
+    std::map<std::uint32_t, std::uint32_t> of_first;  // of expert 0
+    for (std::size_t p = 0; p < first.size(); ++p) {
+      ++computed[static_cast<std::uint32_t>(picks[p].value)][first[p].node];
+      if (picks[p].value == 0) ++of_first[first[p].node];
+    }
+    // A quarter of all rows are node 1's, which may compute 0.6 of their picks of expert 0: all of its own.
+    if (home == 1) CHECK(of_first == std::map<std::uint32_t, std::uint32_t>{{1, rows}});
+    if (home == 0) CHECK(of_first[0] == doctest::Approx(0.2 * rows).epsilon(0.02));
+    plan.make(picks, table.places({0}), rank);  // the same again
+    CHECK(std::vector<SlotPlace>(plan.place_of_pick().begin(), plan.place_of_pick().end()) == first);
+  }
+  CHECK(computed[0][0] == doctest::Approx(0.1 * 4 * rows).epsilon(0.02));
+  CHECK(computed[0][1] == doctest::Approx(0.6 * 4 * rows).epsilon(0.02));
+  CHECK(computed[0][2] == doctest::Approx(0.3 * 4 * rows).epsilon(0.02));
+  CHECK(computed[1][1] == doctest::Approx(0.25 * 4 * rows).epsilon(0.02));
+  CHECK(computed[1][2] == doctest::Approx(0.75 * 4 * rows).epsilon(0.02));
+  CHECK(computed[2][0] == 4 * rows);
 }

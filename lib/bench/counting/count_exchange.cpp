@@ -18,7 +18,6 @@ namespace moemill::bench {
 namespace {
 
 using layers::Cut;
-using layers::SlotPlace;
 
 std::vector<int> memories_of(const CountedLayout& layout) {
   std::vector<int> memory(layout.ranks);
@@ -97,8 +96,7 @@ CountedExchange Count::run(const PicksOfRank& draw) {
 void Count::plan_rank(std::uint32_t rank, std::span<const GlobalExpert> picks) {
   const std::uint32_t home = nodes_.node_of(static_cast<int>(rank));
   Node& node = *of_node_[home];
-  const std::span<const SlotPlace> places = node.table.places(any_layer);
-  node.plan.make(picks, places);
+  node.plan.make(picks, node.table.places(any_layer), rank);
   for (std::uint32_t to = 0; to < nodes_.nodes(); ++to) {
     const std::uint64_t rows = node.plan.rows_to()[to], outputs = to == home ? 0 : node.plan.outputs_of()[to];
     const std::uint64_t bytes = rows * form_.bytes() + outputs * shape_.hidden * sizeof(bf16);
@@ -106,10 +104,7 @@ void Count::plan_rank(std::uint32_t rank, std::span<const GlobalExpert> picks) {
     out_.rows_sent += rows, out_.outputs_sent += outputs;
   }
   out_.messages += 2 * (nodes_.nodes() - 1);
-  for (const GlobalExpert pick : picks) {
-    const SlotPlace& place = places[static_cast<std::size_t>(pick.value)];
-    ++of_node_[place.node]->rows_of_slot[place.slot];
-  }
+  for (const layers::SlotPlace& place : node.plan.place_of_pick()) ++of_node_[place.node]->rows_of_slot[place.slot];
 }
 
 void Count::share_work() {

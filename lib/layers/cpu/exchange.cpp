@@ -78,7 +78,8 @@ void Exchange::begin_dispatch(int channel, LayerId layer, Rows<const GlobalExper
   expect(weights.rows == picks.rows && weights.width == picks.width, "begin_dispatch: one weight per pick");
   c.layer = layer, c.weights = weights;
   ++c.round;
-  c.plan.make({picks.data, picks.rows * picks.width}, table_.places(layer));
+  c.plan.make({picks.data, picks.rows * picks.width}, table_.places(layer),
+              static_cast<std::uint32_t>(site_.comm.rank()));
   if (!messages_.none()) send_rows(channel, c);
   list_own_rows(channel, c);
   c.phase = Phase::Dispatching;

@@ -12,6 +12,10 @@ namespace {
 
 constexpr std::uint32_t no_row = ~0u;
 
+// Steps of a turn, in 2^-32: multiples of the golden ratio, whose fractional parts fill [0, 1) most evenly, and of
+// square roots, so that neither ranks nor experts begin alike.
+constexpr std::uint32_t golden_step = 0x9E3779B9, rank_step = 0x6A09E667, expert_step = 0xBB67AE85;
+
 }  // namespace
 
 ExchangePlan::ExchangePlan(const ExchangeShape& shape, std::uint32_t nodes, std::uint32_t home,
@@ -25,18 +29,20 @@ ExchangePlan::ExchangePlan(const ExchangeShape& shape, std::uint32_t nodes, std:
       rows_to_(nodes),
       outputs_of_(nodes),
       first_output_(nodes),
+      turns_(shape.experts),
       last_row_(nodes),
       record_(nodes),
       next_(nodes),
       last_row_of_machine_(
           1 + static_cast<std::size_t>(*std::max_element(machine_of_node.begin(), machine_of_node.end()))) {}
 
-void ExchangePlan::make(std::span<const GlobalExpert> picks, std::span<const SlotPlace> places) {
-  picks_ = picks, places_ = places, rows_ = picks.size() / picks_per_row_;
+void ExchangePlan::make(std::span<const GlobalExpert> picks, const PickPlaces& places, std::uint32_t rank) {
+  picks_ = picks, rows_ = picks.size() / picks_per_row_;
   std::fill(rows_to_.begin(), rows_to_.end(), 0);
   std::fill(outputs_of_.begin(), outputs_of_.end(), 0);
   std::fill(last_row_.begin(), last_row_.end(), no_row);
   std::fill(last_row_of_machine_.begin(), last_row_of_machine_.end(), no_row);
+  choose_places(places, rank);
   if (by_groups()) order_by_groups();
   const int here = machine_of_node_[home_];
   for (std::size_t i = 0; i < picks.size(); ++i) {
@@ -56,6 +62,20 @@ void ExchangePlan::make(std::span<const GlobalExpert> picks, std::span<const Slo
   totals_.rows_sent += sent;
   totals_.rows_deduplicated += picks.size() - outputs_of_[home_] - sent;
   number_outputs();
+}
+
+void ExchangePlan::choose_places(const PickPlaces& places, std::uint32_t rank) {
+  SlotPlace* const chosen = place_.reserve(picks_.size());
+  std::fill(turns_.begin(), turns_.end(), 0);
+  for (std::size_t i = 0; i < picks_.size(); ++i) {
+    const auto expert = static_cast<std::uint32_t>(picks_[i].value);
+    std::uint32_t at = places.begin[expert];
+    if (places.begin[expert + 1] - at > 1) {
+      const std::uint32_t turn = rank * rank_step + expert * expert_step + turns_[expert]++ * golden_step;
+      while (turn > places.until[at]) ++at;
+    }
+    chosen[i] = places.place[at];
+  }
 }
 
 // Puts each row's picks into the order of their groups, those of a group as they were, and links them.
@@ -146,8 +166,9 @@ GroupTerms ExchangePlan::group_terms(Rows<const float> weights) {
 }
 
 std::uint64_t ExchangePlan::bytes() const {
-  return order_.capacity_bytes() + link_.capacity_bytes() + output_.capacity_bytes() + row_of_record_.capacity_bytes() +
-         term_output_.capacity_bytes() + term_end_.capacity_bytes() + term_weight_.capacity_bytes();
+  return place_.capacity_bytes() + order_.capacity_bytes() + link_.capacity_bytes() + output_.capacity_bytes() +
+         row_of_record_.capacity_bytes() + term_output_.capacity_bytes() + term_end_.capacity_bytes() +
+         term_weight_.capacity_bytes();
 }
 
 }  // namespace moemill::layers

@@ -36,8 +36,13 @@ class ExchangePlan {
   ExchangePlan(const ExchangeShape& shape, std::uint32_t nodes, std::uint32_t home,
                std::span<const int> machine_of_node);
 
-  // picks: [rows, picks]; places: [experts] as DispatchTable has them. Both stay as they are while the plan is used.
-  void make(std::span<const GlobalExpert> picks, std::span<const SlotPlace> places);
+  // picks: [rows, picks] by rows of the domain's rank number `rank`; they stay as they are while the plan is used.
+  // places: as DispatchTable has them. Picks of an expert with several take turns that spread evenly over them, for any
+  // number of its picks; ranks begin at different turns.
+  void make(std::span<const GlobalExpert> picks, const PickPlaces& places, std::uint32_t rank);
+
+  // [rows, picks] where each pick is computed.
+  std::span<const SlotPlace> place_of_pick() const { return {place_.data(), picks_.size()}; }
 
   // [nodes] rows that go to each node; none to this rank's own.
   std::span<const std::uint32_t> rows_to() const { return rows_to_; }
@@ -71,12 +76,13 @@ class ExchangePlan {
 
   // Picks are gone through in the order of sums: by groups or as they are. i: the number of one in this order.
   std::size_t pick_at(std::size_t i) const { return by_groups() ? order_[i] : i; }
-  const SlotPlace& place_of(std::size_t i) const { return places_[static_cast<std::size_t>(picks_[pick_at(i)].value)]; }
+  const SlotPlace& place_of(std::size_t i) const { return place_[pick_at(i)]; }
   bool by_groups() const { return experts_per_group_ > 0; }
   std::uint32_t group_of(std::size_t pick) const {
     return static_cast<std::uint32_t>(picks_[pick].value) / experts_per_group_;
   }
   bool joins(std::size_t i) const { return by_groups() && link_[i] == Link::Joins; }
+  void choose_places(const PickPlaces& places, std::uint32_t rank);
   void order_by_groups();
   void link_group(std::size_t begin, std::size_t end);
   void number_outputs();
@@ -87,15 +93,16 @@ class ExchangePlan {
   const std::uint64_t record_bytes_, output_bytes_;
   const std::vector<int> machine_of_node_;
   std::span<const GlobalExpert> picks_;
-  std::span<const SlotPlace> places_;
   std::size_t rows_ = 0;
   std::vector<std::uint32_t> rows_to_, outputs_of_, first_output_;  // [nodes]
+  Buffer<SlotPlace> place_;                                         // [rows, picks]
   Buffer<std::uint32_t> order_;                                     // [rows, picks] picks by groups
   Buffer<Link> link_;                                               // [rows, picks] in that order
   Buffer<std::uint32_t> output_;                                    // [rows, picks] numbers of outputs, in that order
   Buffer<std::uint32_t> row_of_record_;
   Buffer<std::uint32_t> term_output_, term_end_;  // [rows, picks] as GroupTerms
   Buffer<float> term_weight_;
+  std::vector<std::uint32_t> turns_;  // scratch, by expert: how many of its picks have had one
   // Scratch, by node: the last row that went there, the number of its record, the next free number.
   std::vector<std::uint32_t> last_row_, record_, next_;
   std::vector<std::uint32_t> last_row_of_machine_;
