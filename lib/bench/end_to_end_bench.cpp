@@ -151,8 +151,8 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
                           .nodes = 1 + *std::max_element(nodes.begin(), nodes.end()),
                           .machine = mates,
                           .cores = {}};
-  mill::load_on_nodes(*backend, {o.model, "dummy", placement, rank, model::NodeExperts(placement, rank), {}}, config,
-                      ranks, {}, [] {});
+  mill::load_on_nodes(*backend, {o.model, "dummy", placement, rank, model::NodeExperts(placement, rank), {}}, ranks, {},
+                      [] {});
   const auto share_memory = backend->memory().node_weights > 0 ? mill::MatesShare::Yes : mill::MatesShare::No;
   const layers::ForwardSettings settings =
       settings_of(o, config, world, divide_up(o.sequences, static_cast<std::uint32_t>(world.size())));

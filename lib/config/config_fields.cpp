@@ -313,8 +313,11 @@ std::vector<Field> make_fields() {
       one_of("parallel.node_memory",
              "auto, required or off: the ranks of a node hold one copy of the weights and share the experts' work",
              Layout, {"auto", "required", "off"}, parallel(&ParallelSettings::node_memory)),
-      plain<u32>("parallel.redundant_experts", "0 (redundant experts are not in this version)", Layout, {0, 0},
-                 parallel(&ParallelSettings::redundant_experts)),
+      plain<u32>(
+          "parallel.redundant_experts",
+          "copies of experts, a layer and expert domain, each on another node than the others of its expert; the "
+          "picks of an expert are divided over its copies so that nodes have equal work",
+          Layout, {0, 1u << 24}, parallel(&ParallelSettings::redundant_experts)),
       one_of("parallel.rebalance.policy", "none (rebalancing is not in this version)", Layout, {"none"},
              parallel(&ParallelSettings::rebalance_policy)),
       plain<u32>("parallel.rebalance.interval_steps", "a number of steps above 0", Layout, {1, 1u << 30},

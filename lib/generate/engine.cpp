@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <span>
 
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "generate/load_on_nodes.hpp"
+#include "layers/dispatch/domain_nodes.hpp"
+#include "layers/dispatch/place_experts.hpp"
 #include "layers/micro_batches.hpp"
 #include "schedule/micro_batches.hpp"
 #include "system/comm/agree.hpp"
@@ -48,15 +52,20 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
                const std::function<void()>& between) {
   const ParallelSettings& parallel = config.parallel;
   const Comm& world = ranks.world;
-  const model::Placement placement =
-      model::contiguous_slices(model.config, static_cast<std::uint32_t>(ranks.domain.size()));
+  const layers::DomainNodes nodes(memory_of_domain(ranks, MatesShare::Yes));
+  std::optional<model::Placement> placement;
+  run_on_all_ranks(world, [&] {
+    placement.emplace(layers::place_experts(model.config, nodes, parallel.redundant_experts));
+    const std::string warning = layers::redundant_warning(nodes.nodes(), parallel.redundant_experts);
+    if (world.rank() == 0 && !warning.empty()) log::warning("{}", warning);
+  });
   const DomainRank rank{ranks.domain.rank()};
   run_on_all_ranks(world, [&] { backend_ = make_backend(config.runtime.backend, model.config, ranks.cores.threads); });
   // Free memory is measured after the agreement, when all ranks' weights occupy memory.
   const model::WeightsDigest digest = load_on_nodes(
       *backend_,
-      {config.model.path, config.model.load_format, placement, rank, model::NodeExperts(placement, rank), {}},
-      model.config, ranks, parallel, between);
+      {config.model.path, config.model.load_format, *placement, rank, model::NodeExperts(*placement, rank), {}}, ranks,
+      parallel, between);
   weights_digest_ = agree_on_weights(ranks, digest, config.model.path);
   node_ranks_ = ranks.mates.size();
   longest_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(job.longest_tokens, 1));

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
+#include <cstdint>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "base/error.hpp"
 #include "base/log.hpp"
@@ -15,22 +17,37 @@
 namespace moemill::mill {
 namespace {
 
-// What the mates hold together. Collective over them.
-model::NodeExperts experts_of_node(const model::ModelConfig& config, const Ranks& ranks) {
-  struct Place {
-    std::int32_t domain_size, rank;
-  };
-  std::map<std::int32_t, model::Placement> placements;  // by domain size
-  model::NodeExperts node;
-  for (const auto& [size, rank] : gather(ranks.mates, Place{ranks.domain.size(), ranks.domain.rank()})) {
-    const auto found = placements.find(size);
-    const model::Placement& placement =
-        found != placements.end()
-            ? found->second
-            : placements.emplace(size, model::contiguous_slices(config, static_cast<std::uint32_t>(size)))
-                  .first->second;
-    node.add(placement, {rank});
+// Of each layer the number of experts and the experts, and their number in all in front.
+std::vector<std::int32_t> as_words(const model::NodeExperts& experts) {
+  std::vector<std::int32_t> words{0};
+  for (std::uint32_t l = 0; l < experts.layers(); ++l) {
+    const auto layer = experts.layer({static_cast<std::int32_t>(l)});
+    words.push_back(static_cast<std::int32_t>(layer.size()));
+    for (const GlobalExpert expert : layer) words.push_back(expert.value);
   }
+  words.front() = static_cast<std::int32_t>(words.size());
+  return words;
+}
+
+model::NodeExperts from_words(std::span<const std::int32_t> words) {
+  std::vector<std::vector<GlobalExpert>> layers;
+  for (std::size_t at = 1; at < static_cast<std::size_t>(words[0]);) {
+    std::vector<GlobalExpert>& layer = layers.emplace_back();
+    for (std::int32_t left = words[at++]; left > 0; --left) layer.push_back({words[at++]});
+  }
+  return model::NodeExperts(std::move(layers));
+}
+
+// What the mates hold together: they may belong to several domains, each with its own placement. Collective over them.
+model::NodeExperts experts_of_node(const model::NodeExperts& own, const Ranks& ranks) {
+  std::vector<std::int32_t> mine = as_words(own);
+  const std::vector<std::size_t> sizes = gather(ranks.mates, mine.size());
+  mine.resize(*std::max_element(sizes.begin(), sizes.end()));
+  std::vector<std::int32_t> all(mine.size() * sizes.size());
+  ranks.mates.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));
+  model::NodeExperts node;
+  for (std::size_t r = 0; r < sizes.size(); ++r)
+    node.add(from_words(std::span(all).subspan(r * mine.size(), mine.size())));
   return node;
 }
 
@@ -72,11 +89,11 @@ std::vector<int> memory_of_domain(const Ranks& ranks, MatesShare share) {
   return gather(ranks.domain, share == MatesShare::Yes ? first_mate : ranks.world.rank());
 }
 
-model::WeightsDigest load_on_nodes(Backend& backend, WeightsWanted wanted, const model::ModelConfig& config,
-                                   const Ranks& ranks, const ParallelSettings& parallel,
-                                   const std::function<void()>& between) {
+model::WeightsDigest load_on_nodes(Backend& backend, WeightsWanted wanted, const Ranks& ranks,
+                                   const ParallelSettings& parallel, const std::function<void()>& between) {
   if (ranks.world.rank() == 0) wanted.announce = model::Announce::Progress;
-  const model::NodeExperts own = std::exchange(wanted.node, experts_of_node(config, ranks));
+  const model::NodeExperts own = wanted.node;
+  wanted.node = experts_of_node(own, ranks);
   wanted.computes = experts_of_mates_in_domain(wanted.placement, ranks);
   WeightsPlan plan;
   run_on_all_ranks(ranks.world, [&] { plan = backend.plan_weights(wanted); });

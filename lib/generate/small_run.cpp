@@ -36,6 +36,7 @@ GeneratedRows generate_rows(const Comm& world, const RunConfig& config, const Mo
   RunConfig settings = config;
   settings.parallel.expert_domain = "world";
   settings.parallel.ranks_per_node.reset();
+  settings.parallel.redundant_experts = 0;
   settings.parallel.kv_cache_tokens.reset();
   const Ranks ranks = arrange_ranks(world, settings.parallel);
   Engine engine(settings, model, ranks, estimate(jobs));

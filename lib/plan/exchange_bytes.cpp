@@ -9,6 +9,7 @@
 #include "base/numbers/bf16.hpp"
 #include "layers/dispatch/domain_nodes.hpp"
 #include "layers/dispatch/exchange_plan.hpp"
+#include "layers/dispatch/place_experts.hpp"
 #include "layers/dispatch/table.hpp"
 #include "layers/micro_batches.hpp"
 #include "model/placement.hpp"
@@ -76,7 +77,7 @@ double bytes_between_nodes(const model::ModelConfig& config, const JobShape& sha
   const auto moe_layers = std::count(config.layer_is_moe.begin(), config.layer_is_moe.end(), true);
   if (moe_layers == 0 || places.machine_of_node.front() == places.machine_of_node.back()) return 0;
   const layers::DomainNodes nodes(places.memory_of_rank);
-  const model::Placement placement({model::contiguous_slices(config.moe.experts, nodes.ranks())});
+  const model::Placement placement({layers::place_layer(config.moe, nodes, shape.redundant_experts)});
   const std::uint32_t rows = std::max(fewest_rows, rows_planned / nodes.nodes());
   const layers::ExchangeShape exchange = layers::exchange_shape(config, {.max_rows = rows});
   const layers::RecordForm form(exchange.hidden, exchange.picks, exchange.sum());

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/text/format.hpp"
+#include "layers/dispatch/place_experts.hpp"
 #include "plan/exchange_bytes.hpp"
 #include "plan/fit.hpp"
 #include "plan/footprint.hpp"
@@ -19,14 +20,18 @@ using Reason = DomainChoice::Reason;
 
 std::uint32_t nodes_of(const DomainQuestion& q) { return static_cast<std::uint32_t>(q.nodes.back()) + 1; }
 
-// The numbers of nodes that make domains which are alike, ascending.
+// The numbers of nodes that make domains which are alike, ascending. Domains that cannot take the redundant experts are
+// left out, but for one of all nodes, about which whoever runs or checks the job complains.
 std::vector<std::uint32_t> domain_nodes(const DomainQuestion& q) {
   const std::uint32_t nodes = nodes_of(q);
   std::vector<std::uint32_t> ranks(nodes), sizes;
   for (const int node : q.nodes) ++ranks[static_cast<std::size_t>(node)];
   const bool alike = std::ranges::all_of(ranks, [&](std::uint32_t count) { return count == ranks.front(); });
+  const auto can_take_redundant = [&](std::uint32_t d) {
+    return d == 1 || q.parallel.redundant_experts <= layers::most_redundant(q.model.moe, d);
+  };
   for (std::uint32_t d = 1; d <= nodes; ++d)
-    if (d == 1 || d == nodes || (alike && nodes % d == 0)) sizes.push_back(d);
+    if (d == nodes || ((d == 1 || (alike && nodes % d == 0)) && can_take_redundant(d))) sizes.push_back(d);
   return sizes;
 }
 

@@ -10,6 +10,7 @@
 #include "layers/cpu/cpu.hpp"
 #include "layers/cpu/product_scratch.hpp"
 #include "layers/dispatch/domain_nodes.hpp"
+#include "layers/dispatch/place_experts.hpp"
 #include "layers/micro_batches.hpp"
 #include "layers/working_set.hpp"
 #include "plan/ranks.hpp"
@@ -122,16 +123,54 @@ JobShape shape_of(const ParallelSettings& settings, std::span<const int> nodes) 
   shape.domain = domains_of_ranks(settings.expert_domain, nodes);
   for (const int domain : shape.domain) shape.domain_rank.push_back(sizes[domain]++);
   for (const int domain : shape.domain) shape.domain_size.push_back(sizes[domain]);
+  shape.redundant_experts = settings.redundant_experts;
   shape.warning = cut_nodes_warning(settings.expert_domain, nodes, shape.domain);
+  if (shape.warning.empty())  // domains that cut nodes have several
+    shape.warning = layers::redundant_warning(largest_domain(shape).nodes, settings.redundant_experts);
   return shape;
 }
 
-DomainSize largest_domain(const JobShape& shape) {
-  std::map<int, std::vector<int>> memories;  // by domain, of its ranks in the order of their numbers in it
+namespace {
+
+// By domain, of its ranks in the order of their numbers in it.
+std::map<int, std::vector<int>> memories_of_domains(const JobShape& shape) {
+  std::map<int, std::vector<int>> memories;
   for (std::uint32_t r = 0; r < shape.ranks; ++r)
     memories[shape.domain[r]].push_back(shape.copies == Copies::OneANode ? shape.node[r] : static_cast<int>(r));
+  return memories;
+}
+
+// The placements of all domains; those of domains that are alike are made once.
+class Placements {
+ public:
+  Placements(const model::ModelConfig& config, const JobShape& shape)
+      : config_(config), redundant_(shape.redundant_experts), memories_(memories_of_domains(shape)) {}
+
+  const model::Placement& of(int domain) {
+    const auto known = of_domain_.find(domain);
+    if (known != of_domain_.end()) return *known->second;
+    const layers::DomainNodes nodes(memories_.at(domain));
+    std::vector<std::uint32_t> node_of_rank;
+    for (std::uint32_t r = 0; r < nodes.ranks(); ++r) node_of_rank.push_back(nodes.node_of(static_cast<int>(r)));
+    auto made = made_.find(node_of_rank);
+    if (made == made_.end())
+      made = made_.emplace(node_of_rank, layers::place_experts(config_, nodes, redundant_)).first;
+    return *(of_domain_[domain] = &made->second);
+  }
+
+ private:
+  const model::ModelConfig& config_;
+  const std::uint32_t redundant_;
+  const std::map<int, std::vector<int>> memories_;
+  std::map<std::vector<std::uint32_t>, model::Placement> made_;  // by the nodes of the domain's ranks
+  std::map<int, const model::Placement*> of_domain_;
+};
+
+}  // namespace
+
+DomainSize largest_domain(const JobShape& shape) {
   DomainSize largest;
-  for (const auto& [domain, memory_of_rank] : memories) {
+  for (const auto& [domain, memory_of_rank] : memories_of_domains(shape)) {
     const layers::DomainNodes nodes(memory_of_rank);
     largest.ranks = std::max(largest.ranks, nodes.ranks());
     largest.nodes = std::max(largest.nodes, nodes.nodes());
@@ -151,13 +190,11 @@ WeightShare weight_share(const model::ModelConfig& config, const JobShape& shape
   const auto none = model::contiguous_slices(config, config.moe.experts + 1);  // the first rank holds no expert
   share.replicated_bytes = model::weight_bytes(config, none, {0});
   share.fewest_experts = std::numeric_limits<std::uint32_t>::max();
-  std::map<std::uint32_t, model::Placement> placements;  // by domain size
+  Placements placements(config, shape);
   NodeBytes nodes(config, shape);
   for (std::uint32_t r = 0; r < shape.ranks; ++r) {
-    const std::uint32_t size = shape.domain_size[r];
     const DomainRank rank{static_cast<std::int32_t>(shape.domain_rank[r])};
-    if (!placements.contains(size)) placements.emplace(size, model::contiguous_slices(config, size));
-    const model::Placement& placement = placements.at(size);
+    const model::Placement& placement = placements.of(shape.domain[r]);
     const std::vector<std::uint32_t> held = experts_held(placement, rank);
     for (std::uint32_t experts : held) {
       share.fewest_experts = std::min(share.fewest_experts, experts);

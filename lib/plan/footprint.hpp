@@ -24,6 +24,7 @@ struct JobShape {
   std::vector<int> domain;                 // [ranks] the number of the rank's expert domain
   std::vector<std::uint32_t> domain_size;  // [ranks] its size
   std::vector<std::uint32_t> domain_rank;  // [ranks] the rank's number in its domain
+  std::uint32_t redundant_experts = 0;     // of a layer and domain
   std::string warning;                     // of domains that cut nodes
 
   std::uint32_t nodes() const { return static_cast<std::uint32_t>(node.back()) + 1; }
@@ -42,6 +43,7 @@ struct WeightShare {
   std::uint32_t most_experts = 0;           // per rank and layer
   std::uint32_t ranks_without_experts = 0;  // if there are more ranks than experts
 };
+// UserError if there are more redundant experts than the nodes of a domain can take apart.
 WeightShare weight_share(const model::ModelConfig& config, const JobShape& shape);
 
 // An expert domain, of those of a job that with most of each.

@@ -5,15 +5,25 @@
 
 namespace moemill::model {
 
+namespace {
+
+void join(std::vector<GlobalExpert>& layer, std::span<const GlobalExpert> others) {
+  layer.insert(layer.end(), others.begin(), others.end());
+  std::sort(layer.begin(), layer.end());
+  layer.erase(std::unique(layer.begin(), layer.end()), layer.end());
+}
+
+}  // namespace
+
 void NodeExperts::add(const Placement& placement, DomainRank rank) {
   layers_.resize(placement.layers());
-  for (std::uint32_t l = 0; l < placement.layers(); ++l) {
-    std::vector<GlobalExpert>& layer = layers_[l];
-    const auto own = placement.layer({static_cast<std::int32_t>(l)}).slots(rank);
-    layer.insert(layer.end(), own.begin(), own.end());
-    std::sort(layer.begin(), layer.end());
-    layer.erase(std::unique(layer.begin(), layer.end()), layer.end());
-  }
+  for (std::uint32_t l = 0; l < placement.layers(); ++l)
+    join(layers_[l], placement.layer({static_cast<std::int32_t>(l)}).slots(rank));
+}
+
+void NodeExperts::add(const NodeExperts& others) {
+  layers_.resize(others.layers_.size());
+  for (std::size_t l = 0; l < layers_.size(); ++l) join(layers_[l], others.layers_[l]);
 }
 
 std::vector<std::size_t> NodeExperts::counts() const {

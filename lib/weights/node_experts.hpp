@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "model/placement.hpp"
@@ -14,11 +16,15 @@ namespace moemill::model {
 class NodeExperts {
  public:
   NodeExperts() = default;
+  // layers: [layers] ascending.
+  explicit NodeExperts(std::vector<std::vector<GlobalExpert>> layers) : layers_(std::move(layers)) {}
   // Of a rank alone.
   NodeExperts(const Placement& placement, DomainRank rank) { add(placement, rank); }
 
   // Adds the experts of one more rank, which may belong to another expert domain with another placement.
   void add(const Placement& placement, DomainRank rank);
+  void add(const NodeExperts& others);
+  std::uint32_t layers() const { return static_cast<std::uint32_t>(layers_.size()); }
   // Ascending. Their places in all layers one behind the other are the experts' numbers on the node.
   std::span<const GlobalExpert> layer(LayerId layer) const { return layers_[static_cast<std::size_t>(layer.value)]; }
   std::size_t count() const;                // in all layers

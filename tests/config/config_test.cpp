@@ -62,7 +62,7 @@ sampling: {n: 2, temperature: 0.7, top_p: 0.9, top_k: 40, min_p: 0.05, repetitio
 errors:  {too_long: truncate_left, max_failed_fraction: 0.5}
 output:  {dir: out, shard_prompts: 10, journal_flush_seconds: 0.5, compression: none,
           store: [token_ids, logprobs], carry_columns: [a, b], merge: false}
-parallel: {expert_domain: 4, ranks_per_node: 2, node_memory: required, redundant_experts: 0,
+parallel: {expert_domain: 4, ranks_per_node: 2, node_memory: required, redundant_experts: 3,
            rebalance: {policy: none, interval_steps: 7}, micro_batches: 2,
            roles: {prefill_ranks: 0}, max_num_seqs: 8, max_num_batched_tokens: 99,
            kv_cache_tokens: 5000, threads_per_rank: 2}
@@ -254,7 +254,7 @@ TEST_CASE("what only a shell understands in a path is refused wherever a path is
 }
 
 TEST_CASE("what this version cannot do is refused, not ignored") {
-  CHECK(has(fault("parallel: {redundant_experts: 2}"), "not in this version"));
+  CHECK(has(fault("parallel: {redundant_experts: -2}"), "copies of experts"));
   CHECK(has(fault("parallel: {node_memory: shared}"), "auto, required or off"));
   CHECK(has(fault("parallel: {rebalance: {policy: eplb}}"), "not in this version"));
   CHECK(has(fault("parallel: {roles: {prefill_ranks: 1}}"), "not in this version"));

@@ -144,6 +144,23 @@ TEST_CASE("the weights of ranks and nodes, also where ranks and experts do not d
   }
   settings.expert_domain = "world";
   CHECK(weight_share(config, shape_of(settings, nodes_in_a_row(experts + 3, 1))).ranks_without_experts == 3);
+  // Redundant experts count where they lie: with one of each, two nodes hold all experts. One node has no use for them.
+  for (const char* memory : {"off", "auto"}) {
+    settings.node_memory = memory, settings.redundant_experts = experts;
+    const std::uint64_t all = model::weight_bytes(config, model::contiguous_slices(config, 1), {0});
+    CHECK(weight_share(config, shape_of(settings, nodes_in_a_row(2, 1))).node_bytes == all);
+    settings.redundant_experts = 1;
+    const std::uint64_t one_more = weight_share(config, shape_of(settings, nodes_in_a_row(2, 1))).rank_bytes;
+    settings.redundant_experts = 0;
+    const std::uint64_t plain = weight_share(config, shape_of(settings, nodes_in_a_row(2, 1))).rank_bytes;
+    CHECK((experts % 2 == 0 ? one_more > plain : one_more == plain));
+    settings.redundant_experts = experts + 1;
+    CHECK_THROWS_AS(weight_share(config, shape_of(settings, nodes_in_a_row(2, 1))), UserError);
+  }
+  settings.node_memory = "auto", settings.redundant_experts = 5;
+  CHECK(shape_of(settings, nodes_in_a_row(2, 2)).warning.find("no effect") != std::string::npos);
+  CHECK(shape_of(settings, nodes_in_a_row(2, 1)).warning.empty());
+  settings.node_memory = "off", settings.redundant_experts = 0;
   CHECK(shape_of(settings, nodes_in_a_row(7, 3)).nodes() == 3);
   const std::vector<int> uneven{0, 1, 1, 1, 2};
   CHECK(shape_of(settings, uneven).nodes() == 3);

@@ -148,7 +148,7 @@ def bad_yaml():
         ("unknown key", "sampling:\n  temprature: 1\n", ["run.yaml:2", "sampling.temprature", "sampling.temperature"]),
         ("type", "sampling:\n\n  n: lots\n", ["run.yaml:3", "sampling.n", "lots", "accepted"]),
         ("range", "sampling: {top_p: 1.5}", ["run.yaml:1", "sampling.top_p"]),
-        ("not yet", "parallel: {redundant_experts: 2}", ["parallel.redundant_experts", "not in this version"]),
+        ("not yet", "parallel: {roles: {prefill_ranks: 2}}", ["prefill_ranks", "not in this version"]),
         ("schema", "schema_version: 7", ["schema_version"]),
         ("list", "- model", ["mapping"]),
     ]:
@@ -196,6 +196,9 @@ def bad_prompts():
         make()
         refused(name, words, parts)
     write_prompts(path, GOOD)
+    refused("too many redundant experts", [*words, "--set", "parallel.ranks_per_node=1", "--set", "parallel.expert_domain=world",
+                                           "--set", "parallel.redundant_experts=1000"],
+            ["parallel.redundant_experts: 1000 are more than the 2 nodes", "at most; lower it"], ranks=(2,))
     refused("no such group", [*words, "--set", "input.group=/nowhere"], ["p.h5: has no group '/nowhere'"])
     write_prompts(path, dict(GOOD, topic=["x", "y"]))
     refused("carried twice", [*words, "--set", "output.carry_columns=[topic, topic]"],

@@ -44,6 +44,13 @@ NODE_LAYOUTS = [
     dict(ranks=4, domain="world", per_node=2, micro=2, batch=50),
     dict(ranks=4, domain="world", per_node=1, isa="avx2"),
     dict(ranks=4, domain="world", per_node=3, micro=2),
+    # Copies of experts: few, as many as there are experts, and most of them everywhere.
+    dict(ranks=4, domain="world", per_node=2, redundant=3),
+    dict(ranks=4, domain="world", per_node=1, redundant=4, micro=2),
+    dict(ranks=4, domain="world", per_node=1, redundant=11, batch=33),
+    dict(ranks=4, domain="world", per_node=3, redundant=4),
+    dict(ranks=4, domain="world", memory="off", redundant=5, seqs=3),
+    dict(ranks=4, domain=2, per_node=1, redundant=2),
 ]
 # For the arithmetic int8, whose bodies and rounding are its own.
 INT8_LAYOUTS = [
@@ -56,7 +63,7 @@ INT8_LAYOUTS = [
 KEYS = {"threads": "parallel.threads_per_rank", "batch": "parallel.max_num_batched_tokens",
         "seqs": "parallel.max_num_seqs", "shard": "output.shard_prompts", "domain": "parallel.expert_domain",
         "per_node": "parallel.ranks_per_node", "memory": "parallel.node_memory", "micro": "parallel.micro_batches",
-        "kv": "parallel.kv_cache_tokens", "prefix": "parallel.prefix_cache"}
+        "redundant": "parallel.redundant_experts", "kv": "parallel.kv_cache_tokens", "prefix": "parallel.prefix_cache"}
 
 
 def words_of(layout):
