@@ -59,7 +59,7 @@ void print_table(const SimulateOptions& o, const Simulated& result) {
              over(w.busiest_owner, w.mean));
   if (result.run) {
     const CountedRun& r = *result.run;
-    fmt::print("a run of {}{}, {}: {} prompt tokens ({} more shared), {} generated\n",
+    fmt::print("a run of {}{}, {}: {} prompt tokens ({} more shared by samples), {} generated\n",
                counted(result.prompts, "prompt", "prompts"), o.input.empty() ? "" : " of " + o.input,
                counted(r.answers, "answer", "answers"), thousands(r.prompt_rows), thousands(r.shared_rows),
                thousands(r.generated_tokens));

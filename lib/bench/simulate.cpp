@@ -55,7 +55,7 @@ po::options_description describe(SimulateOptions& o) {
          "stay those of one step with --rows; the run takes its own time, which is printed, and up to 6 KB a prompt");
   option("input,i", po::value(&o.input)->value_name("FILE"),
          "the same of the prompts of a prompts.h5, with its columns n and max_tokens; texts take the tokenizer of "
-         "--model");
+         "--model; what prompts that begin alike share is not counted");
   option("input-tokens", po::value(&o.input_tokens)->value_name("MEAN|FILE")->default_value("803"),
          "lengths of prompts: a mean (log-normal), or a file with one a line");
   option("output-tokens", po::value(&o.output_tokens)->value_name("MEAN|FILE")->default_value("3653"),

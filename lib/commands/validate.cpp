@@ -38,7 +38,7 @@ void print_prompts(const dataset::PromptFile& prompts, const PromptSurvey& s) {
   const double share = s.tokens > 0 ? 100.0 * static_cast<double>(s.shared_tokens) / static_cast<double>(s.tokens) : 0;
   fmt::print(
       "repeats  {} prompts equal an earlier one; {:.1f} % of prompt tokens repeat an earlier prompt's start in whole "
-      "blocks of {}, which parallel.prefix_cache: auto computes once a rank\n",
+      "blocks of {} (a run shares to the token, from 16 on: parallel.prefix_cache)\n",
       thousands(s.duplicates), share, schedule::page_tokens);
   if (s.cut > 0) fmt::print("cut      {} prompts are truncated by errors.too_long\n", thousands(s.cut));
   if (const std::string columns = columns_text(prompts); !columns.empty()) fmt::print("columns  {}\n", columns);

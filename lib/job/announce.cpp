@@ -46,4 +46,12 @@ void announce(const RunPlan& plan, const RunConfig& config, const ModelFolder& m
     log::info("{}: columns {}", config.input.path, columns);
 }
 
+void log_prefixes(const Comm& world, const JobEstimate& job) {
+  if (world.rank() > 0 || job.prefixes.places().empty()) return;
+  std::uint64_t shared = 0;
+  for (const auto& place : job.prefixes.places()) shared += place.shared_tokens;
+  log::info("{} prompts begin like others: {} of their tokens are computed once a rank",
+            thousands(job.prefixes.places().size()), thousands(shared));
+}
+
 }  // namespace moemill::mill

@@ -6,11 +6,15 @@
 #include "generate/engine.hpp"
 #include "generate/model_folder.hpp"
 #include "job/run_setup.hpp"
+#include "plan/job_size.hpp"
 #include "plan/ranks.hpp"
 
 namespace moemill::mill {
 
 void announce(const RunPlan& plan, const RunConfig& config, const ModelFolder& model,
               const dataset::PromptFile& prompts, const Ranks& ranks, const Engine& engine);
+
+// On rank 0: how many prompts begin alike, and what need not be computed for it; nothing if none do.
+void log_prefixes(const Comm& world, const JobEstimate& job);
 
 }  // namespace moemill::mill

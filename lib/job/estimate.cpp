@@ -65,10 +65,9 @@ Length length_of(const dataset::Prompt& prompt, std::span<const TokenId> tokens)
   return {prompt.text.size() / 4 + 1, prompt.text.size() / 2 + 16, 3 * prompt.text.size() + 16};
 }
 
-// Looks at the prompts of a part. With a survey of prefixes they are tokenised, and those that may begin like others
-// are added to `surveyed`.
+// Looks at the prompts of a part. With a survey of prefixes they are tokenised, and their heads are added to `heads`.
 void measure(ShardPart& part, const PromptSource& source, const dataset::JournalIndex& journal, Found& found,
-             std::vector<SurveyedPrompt>& surveyed) {
+             std::vector<std::uint64_t>& heads) {
   for (const auto& prompt : source.prompts.read(part.range.first, part.range.count, source.defaults)) {
     const auto samples = journal.missing_samples(prompt.index, prompt.sampling.n).size();
     if (samples == 0) continue;
@@ -85,9 +84,21 @@ void measure(ShardPart& part, const PromptSource& source, const dataset::Journal
     };
     found.longest_tokens = std::max(found.longest_tokens, longest(length.most));
     found.likely_tokens = std::max(found.likely_tokens, longest(length.likely));
-    if (read.size() > schedule::least_shared_tokens)
-      surveyed.push_back({part.prompts.back(), part.shard, hash_of_head(read)});
+    if (source.shares_prefixes) heads.push_back(hash_of_head(read));
   }
+}
+
+std::vector<SurveyedPrompt> with_repeated_heads(const Comm& world, std::span<const ShardPart> parts,
+                                                std::span<const std::uint64_t> heads) {
+  const std::vector<bool> repeated = repeated_heads(world, heads);
+  std::vector<SurveyedPrompt> all;
+  std::size_t p = 0;
+  for (const ShardPart& part : parts)
+    for (const schedule::PromptSize& size : part.prompts) {
+      if (repeated[p]) all.push_back({size, part.shard, heads[p]});
+      ++p;
+    }
+  return all;
 }
 
 TokensOf reader_of(const PromptSource& source) {
@@ -131,18 +142,18 @@ JobEstimate estimate_job(const Comm& world, const PromptSource& source, const da
                          const dataset::RunManifest& manifest, std::span<const ShardId> unfinished) {
   std::vector<ShardPart> parts = share_of_prompts(world, manifest, unfinished);
   Found mine;
-  std::vector<SurveyedPrompt> surveyed;
+  std::vector<std::uint64_t> heads;  // of all prompts of the parts
   run_on_all_ranks(world, [&] {
     for (ShardPart& part : parts)
       measure(part, source, dataset::index_journal(paths.journal(part.shard), manifest.run_id, part.shard), mine,
-              surveyed);
+              heads);
   });
   JobEstimate job;
   schedule::WorkPlan plan{.ranks = static_cast<std::uint32_t>(world.size())};
   agree_on_work(world, mine, job, plan);
   std::vector<schedule::Lot> lots;
   if (source.shares_prefixes) {
-    PrefixSurvey survey = survey_prefixes(world, surveyed, reader_of(source));
+    PrefixSurvey survey = survey_prefixes(world, with_repeated_heads(world, parts, heads), reader_of(source));
     for (const auto& place : survey.places) plan.work -= std::min<std::uint64_t>(place.shared_tokens, plan.work);
     lots = schedule::cut_branches(survey.mine, plan, survey.first_mine);
     job.prefixes = schedule::PrefixPlan(std::move(survey.places), source.prompts.size());

@@ -65,16 +65,18 @@ std::optional<RunCalibration> open_calibration(const RunConfig& config, const mo
 WorkLengths lengths_of(const JobEstimate& job, const SamplingParams& sampling, std::optional<double> answer_tokens) {
   WorkLengths work;
   work.sampling = sampling;
-  for (const schedule::Lot& lot : job.lots) {  // prompts of a lot are alike to it
-    const auto tokens = static_cast<std::uint32_t>(lot.prompt_tokens / lot.prompts);
-    const auto samples = std::max(lot.sequences / lot.prompts, 1u);
+  // Prompts of a lot are alike to it. Those that begin alike count with the tokens of their own, so that contexts are
+  // taken for shorter than they are.
+  for (const schedule::Lot& lot : job.lots) {
+    const auto tokens = static_cast<std::uint32_t>(lot.prompt_tokens / lot.dealt);
+    const auto samples = std::max(lot.sequences / lot.dealt, 1u);
     const std::uint64_t most = (lot.work - std::min(lot.work, lot.prompt_tokens)) / lot.sequences;
     // As Engine: no sequence is longer than the longest.
     const auto room =
         static_cast<std::uint32_t>(job.longest_tokens - std::min<std::uint64_t>(job.longest_tokens, tokens));
     const auto max_tokens = std::min(static_cast<std::uint32_t>(most), room);
     const double answer = answer_tokens.value_or(max_tokens);
-    for (std::uint32_t p = 0; p < lot.prompts; ++p)
+    for (std::uint32_t p = 0; p < lot.dealt; ++p)
       work.add(tokens, max_tokens, samples, static_cast<std::uint32_t>(std::min<double>(answer, max_tokens)));
   }
   return work;

@@ -13,13 +13,18 @@
 
 namespace moemill::mill {
 
-// A prompt that might begin like another one: it has more than schedule::least_shared_tokens tokens.
+// A hash of a prompt's first least_shared_tokens tokens; `no_head` unless it has more.
+constexpr std::uint64_t no_head = 0;
+std::uint64_t hash_of_head(std::span<const TokenId> tokens);
+// [heads] whether another prompt of the run has the same head. Takes 40 bytes a head while it runs; collective.
+std::vector<bool> repeated_heads(const Comm& world, std::span<const std::uint64_t> heads);
+
+// A prompt with a repeated head.
 struct SurveyedPrompt {
   schedule::PromptSize size;  // with its tokens counted
   ShardId shard;
-  std::uint64_t head = 0;  // hash of its first least_shared_tokens tokens
+  std::uint64_t head = no_head;
 };
-std::uint64_t hash_of_head(std::span<const TokenId> tokens);
 
 // The prompts that begin like others, of all ranks, in the order in which they are to be dealt: what begins alike
 // stands together, sorted by tokens, behind those that are begun; the places are alike on all ranks, and each rank has
@@ -30,10 +35,10 @@ struct PrefixSurvey {
   std::uint64_t first_mine = 0;
 };
 
-// `tokens_of` gives the tokens of prompts mine[first] .. mine[first + count - 1], and is called for those only whose
-// head another prompt has; it may throw. Two prompts with heads of equal hash and different tokens do no harm.
-// Takes 16 bytes a prompt while it runs, and the tokens of those with a head in common, but no more than `most_tokens`
-// of them a rank: of longer ones the beginning decides. Collective; AgreedFailure if `tokens_of` fails on a rank.
+// `mine` are this rank's prompts with repeated heads; `tokens_of` gives the tokens of some of them, and may throw. Two
+// prompts with heads of equal hash and different tokens do no harm. Ranks take the tokens of the prompts whose heads
+// they own, but no more than `most_tokens`: of longer ones the beginning decides. Collective; AgreedFailure if
+// `tokens_of` fails on a rank.
 using TokensOf = std::function<std::vector<std::vector<TokenId>>(std::span<const SurveyedPrompt>)>;
 PrefixSurvey survey_prefixes(const Comm& world, std::span<const SurveyedPrompt> mine, const TokensOf& tokens_of,
                              std::uint64_t most_tokens = std::uint64_t{64} << 20);

@@ -25,6 +25,7 @@
 #include "job/settle_domain.hpp"
 #include "job/take_lock.hpp"
 #include "mill/mill.hpp"
+#include "plan/fit.hpp"
 #include "plan/ranks.hpp"
 #include "system/comm/agree.hpp"
 #include "system/files/open_files.hpp"
@@ -150,10 +151,12 @@ MillEnd generate(Ranks& ranks, const RunConfig& config, const Opened& in, RunPla
   const Comm& world = ranks.world;
   const PrepareRules rules = prepare_rules(config, in.model);
   const text::Tokenizer* tokenizer = in.model.tokenizer_or_null();
+  const std::uint64_t before_survey = process_bytes();
   JobEstimate job =
       estimate_job(world, {in.prompts, config.sampling, tokenizer, rules, config.parallel.prefix_cache != "off"},
                    plan.paths, plan.manifest, plan.unfinished);
-  settle_domain(ranks, config, in.model.config, job);
+  settle_domain(ranks, config, in.model.config, job, before_survey);
+  log_prefixes(world, job);
   if (calibration) calibration->set_domain(config.parallel, in.model.config, ranks);
   std::optional<Engine> loaded = load_model(ranks, config, in, job, stop, report);
   if (!loaded) return MillEnd::Drained;

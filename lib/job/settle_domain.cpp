@@ -32,7 +32,8 @@ void log_choice(const DomainChoice& choice) {
 
 }  // namespace
 
-void settle_domain(Ranks& ranks, const RunConfig& config, const model::ModelConfig& model, const JobEstimate& job) {
+void settle_domain(Ranks& ranks, const RunConfig& config, const model::ModelConfig& model, const JobEstimate& job,
+                   std::uint64_t process_bytes) {
   if (config.parallel.expert_domain != "auto" || ranks.nodes == 1) return;
   const std::uint64_t node_bytes = least_node_bytes(ranks);
   ParallelSettings parallel = config.parallel;
@@ -43,7 +44,7 @@ void settle_domain(Ranks& ranks, const RunConfig& config, const model::ModelConf
   run_on_rank_zero(ranks.world, [&] {
     const model::ModelConfig stored = model::stored_config(config.model.path, model, config.model.load_format);
     const DomainChoice choice =
-        choose_domain({stored, parallel, nodes, job.sequences, job.likely_tokens, node_bytes, process_bytes()});
+        choose_domain({stored, parallel, nodes, job.sequences, job.likely_tokens, node_bytes, process_bytes});
     log_choice(choice);
     setting = choice.setting;
   });

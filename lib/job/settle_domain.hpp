@@ -11,7 +11,9 @@ namespace moemill::mill {
 
 // Arranges the ranks anew if the choice (plan/expert_domain.hpp) is not the world; does nothing if expert_domain is not
 // auto. Rank 0 chooses for all, by the node with least memory, and logs the reasons if there are several nodes.
-// Collective.
-void settle_domain(Ranks& ranks, const RunConfig& config, const model::ModelConfig& model, const JobEstimate& job);
+// `process_bytes` is what a rank takes without the
+// model, before the survey of the prompts took memory for a while. Collective.
+void settle_domain(Ranks& ranks, const RunConfig& config, const model::ModelConfig& model, const JobEstimate& job,
+                   std::uint64_t process_bytes);
 
 }  // namespace moemill::mill

@@ -67,6 +67,7 @@ BegunLot KeptShard::begun(const schedule::Lot& lot, const schedule::PrefixPlan& 
     BegunPrompt prompt = begun(lot, number);
     if (!prompt.missing.empty()) left.prompts.push_back(std::move(prompt));
   }
+  std::ranges::sort(left.prompts, {}, &BegunPrompt::prompt_index);  // places of several branches do not ascend
   return left;
 }
 

@@ -151,7 +151,8 @@ void Mill::open_lots() {
     if (lot.begun) left = std::move(told->second), begun_.erase(told);
     OpenedLot opened = open_lot(lot, left ? &*left : nullptr, parts_.inputs, parts_.generator);
     for (const auto& row : opened.failed) send_home(row);
-    if (lot.is_placed()) last_placed_ = {lot, std::move(opened.last_tokens)};
+    const bool is_later = last_placed_.tokens.empty() || lot.first_place > last_placed_.lot.first_place;
+    if (lot.is_placed() && is_later) last_placed_ = {lot, std::move(opened.last_tokens)};
   }
   expect_more();
 }

@@ -96,11 +96,15 @@ OpenedLot open_lot(const schedule::Lot& lot, const BegunLot* begun, const ShardI
   for (const PromptOfLot& one : wanted) rows.push_back(one.prompt);
   const std::uint64_t last = lot.is_placed() ? inputs.prefixes.of(lot).back().prompt : 0;
   auto shared = wanted.begin();
+  std::uint64_t sequences = 0;
   for (const auto& prompt : dataset::read_rows(inputs.prompts, rows, inputs.defaults)) {
-    const std::uint32_t shared_tokens = (shared++)->shared_tokens;
+    // Counted once where a prompt's samples are cut into several lots.
+    const std::uint32_t shared_tokens = lot.first_sample == 0 ? shared->shared_tokens : 0;
+    ++shared;
     BegunPrompt state = state_of(prompt, begun);
     keep_samples_of(lot, state);
     if (state.missing.empty()) continue;
+    sequences += state.missing.size();
     PreparedPrompt prepared = prepare(prompt, inputs.tokenizer, inputs.rules);
     if (prepared.fault) {
       for (std::uint32_t sample : state.missing) opened.failed.push_back(faulty_row(prepared, sample));
@@ -110,6 +114,7 @@ OpenedLot open_lot(const schedule::Lot& lot, const BegunLot* begun, const ShardI
     generator.add(prepared, state.missing, std::move(state.partials), state.score, shared_tokens);
     if (lot.is_placed() && prompt.index == last) opened.last_tokens = std::move(prepared.tokens);
   }
+  expect(sequences == lot.sequences, "lots: all samples of a lot are opened");
   return opened;
 }
 

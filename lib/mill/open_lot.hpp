@@ -19,7 +19,7 @@ struct BegunPrompt {
   Generator::Score score = Generator::Score::Wanted;
   std::vector<dataset::PartialSample> partials;
 };
-// A lot with the prompts of which something is missing, in order.
+// A lot with the prompts of which something is missing, in ascending order.
 struct BegunLot {
   std::uint64_t first_prompt = 0;
   std::uint32_t first_sample = 0;

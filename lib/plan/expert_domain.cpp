@@ -143,7 +143,8 @@ std::string reason_text(const DomainChoice& choice) {
       return fmt::format("no layout that fits brings an expert {} rows a step; {} {} most, {}", enough_rows, nodes,
                          choice.nodes == 1 ? "brings" : "bring", rows);
     case Reason::FewRows:
-      return "no layout that fits brings an expert even one row a step, so that more nodes would save little reading";
+      return "no layout that fits brings an expert even one row a step, so the fewest nodes that run as many sequences "
+             "are taken";
     case Reason::NoRoom: break;
   }
   return fmt::format("no layout fits into memory; {} {} least on a node", nodes, choice.nodes == 1 ? "needs" : "need");

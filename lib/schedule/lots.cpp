@@ -19,7 +19,7 @@ bool is_cut_into_samples(const PromptSize& prompt, const WorkPlan& plan, std::ui
 Lot whole(ShardId shard, const PromptSize& prompt) {
   Lot lot;
   lot.shard = shard;
-  lot.prompts = 1;
+  lot.prompts = lot.dealt = 1;
   lot.first_prompt = lot.order = prompt.prompt;
   lot.sequences = prompt.samples;
   lot.prompt_tokens = prompt.prompt_tokens;
@@ -71,6 +71,7 @@ std::vector<Lot> cut_lots(ShardId shard, std::span<const PromptSize> prompts, co
       lot.begun = lot.begun || prompt.begun || skips;
       lot.prompts = static_cast<std::uint32_t>(prompt.prompt - lot.first_prompt + 1);
       lot.sequences += prompt.samples;
+      ++lot.dealt;
       lot.prompt_tokens += prompt.prompt_tokens;
       lot.work += prompt.work();
     } else {

@@ -29,8 +29,9 @@ struct PromptSize {
 struct Lot {
   static constexpr std::uint64_t no_place = ~std::uint64_t{0};
 
-  ShardId shard;  // of the first prompt
-  std::uint32_t prompts = 0;
+  ShardId shard;              // of the first prompt
+  std::uint32_t prompts = 0;  // rows or places, with those that are passed over
+  std::uint32_t dealt = 0;    // of them, prompts with samples to generate
   std::uint64_t first_prompt = 0;
   std::uint32_t first_sample = 0;  // of a lot of one prompt: how many of its missing samples belong to lots before
   std::uint32_t sequences = 0;     // samples to generate

@@ -8,14 +8,14 @@ namespace moemill::schedule {
 namespace {
 
 constexpr std::uint64_t lots_of_a_share = 32;       // fewer than of other prompts: a cut computes a prefix again
-constexpr std::uint64_t least_lots_of_a_share = 8;  // however much a cut costs
+constexpr std::uint64_t least_lots_of_a_share = 2;  // however much a cut costs
 constexpr std::uint64_t work_over_repeated = 4;  // a lot's work, at least, over the tokens that its first prompt shares
 
 Lot lot_of(std::span<const BranchPrompt> prompts, std::uint64_t first_place) {
   const BranchPrompt& first = prompts.front();
   Lot lot;
   lot.shard = first.shard;
-  lot.prompts = static_cast<std::uint32_t>(prompts.size());
+  lot.prompts = lot.dealt = static_cast<std::uint32_t>(prompts.size());
   lot.first_prompt = first.size.prompt;
   lot.first_place = first_place;
   lot.order = first.order;

@@ -1,5 +1,5 @@
 // The prompts of a run that begin alike, in the order in which they are dealt. All other prompts stay in the order of
-// the file. Made by job/survey when an attempt begins and stored nowhere; every rank has the same. Pure.
+// the file. Made by job/prefix_survey when an attempt begins and stored nowhere; every rank has the same. Pure.
 #pragma once
 
 #include <algorithm>
@@ -52,9 +52,10 @@ struct BranchPrompt {
   std::uint64_t work() const { return size.work() - size.prompt_tokens + own_tokens(); }
 };
 
-// Prompts at places from `first_place` on, as lots of up to 1/32 of a rank's fair share of work. What begins alike
-// stays together if it fits, else it is cut where neighbours have least in common, and a large prompt into samples.
-// Prompts that are begun have one shard's lots to themselves, because only its keeper knows what is missing.
+// Prompts at places from `first_place` on, as lots of up to 1/32 of a rank's fair share of work, or up to half of one
+// where less would not be four times what a cut may have to compute again. What begins alike stays together if it fits,
+// else it is cut where neighbours have least in common, and a large prompt into samples. Prompts that are begun have
+// one shard's lots to themselves, because only its keeper knows what is missing.
 std::vector<Lot> cut_branches(std::span<const BranchPrompt> prompts, const WorkPlan& plan, std::uint64_t first_place);
 
 }  // namespace moemill::schedule

@@ -1,7 +1,8 @@
 // The prompts on hand as a tree of their tokens, exact to the token, with the KV pages of prefixes that prompts still
 // to be admitted share. Private to schedule/. The scheduler counts waiting prompts along the way from a prompt's end to
 // the root; it captures a prefix's pages when the first prompt that begins with it has computed them, and gives them
-// back when the last prompt that waits for them is admitted. So nothing is evicted and nothing is guessed.
+// back when the last prompt that waits for them is admitted. So nothing is guessed, and nothing is
+// evicted while other prompts can go on.
 #pragma once
 
 #include <array>

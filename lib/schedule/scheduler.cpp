@@ -104,9 +104,12 @@ const Step& Scheduler::plan_step(const Decision& decision) {
   if (decision.phase == Phase::Prefill) {
     budget = std::min(budget, decision.row_limit - std::min(decision.row_limit, s.step.rows()));
     for (Active* prompt : s.prefilling) s.plan_prompt(*prompt, budget);
-    while (budget > 0) {
-      const std::optional<Candidate> next = s.next();
+    // What a prompt waits for is not computed before the end of the step, so none that was passed over is looked at
+    // again.
+    for (auto from = s.waiting.begin(); budget > 0;) {
+      const std::optional<Candidate> next = s.next(from);
       if (!next) break;
+      from = std::next(next->prompt);
       s.plan_prompt(s.admit(*next), budget);
     }
   }

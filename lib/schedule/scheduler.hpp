@@ -2,12 +2,13 @@
 // mill drives it: facts() -> decide() -> add() dealt prompts -> plan_step() -> forward and sampling -> commit().
 //
 // The policy: a prompt is admitted when a slot and all pages that one of its samples may ever hold at a time are free,
-// in both groups, so nothing is evicted or computed twice for lack of memory. The waiting prompt with the most work
-// goes first, and no other prompt overtakes it. Its rows are computed in chunks that fill the part of the step that
-// generated rows leave, and pages outside the window are freed after each chunk. After its last row all its samples
-// draw their first token. One sample continues in the prompt's pages; the others queue for a slot and pages (they share
-// the full prompt pages and copy the partial page) and go before any new prompt, so n samples that do not fit together
-// run one after another. Every running sequence has a row in every step; resumed tokens are replayed several per step.
+// in both groups, so no sequence is evicted, or computed twice, for lack of memory. The waiting prompt with the most
+// work goes first; only prompts that wait for rows which another one is computing are overtaken. Its rows are computed
+// in chunks that fill the part of the step that generated rows leave, and pages outside the window are freed after each
+// chunk. After its last row all its samples draw their first token. One sample continues in the prompt's pages; the
+// others queue for a slot and pages (they share the full prompt pages and copy the partial page) and go before any new
+// prompt, so n samples that do not fit together run one after another. Every running sequence has a row in every step;
+// resumed tokens are replayed several per step.
 #pragma once
 
 #include <cstdint>

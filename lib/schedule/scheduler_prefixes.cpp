@@ -122,7 +122,12 @@ void Scheduler::State::keep_prefixes(Active& prompt, std::uint32_t before) {
   for (PrefixNode* node = prompt.place; node; node = node->parent) {
     const std::uint32_t rows = std::min(node->end, prompt.rows());
     if (rows <= before) break;
-    if (rows <= prompt.computed && node->waiting > 0 && node->rows == 0) keep_pages(*node, prompt);
+    if (rows > prompt.computed || node->waiting == 0) continue;
+    if (node->rows == 0) {
+      keep_pages(*node, prompt);
+    } else if (!node->scores) {
+      node->scores = prompt.work.scores;  // its pages were computed by a prompt that wanted none
+    }
   }
 }
 

@@ -39,10 +39,11 @@ bool Scheduler::State::fits_now(const Candidate& candidate) const {
   });
 }
 
-// The first prompt that does not begin with rows that are being computed for another one; nothing if it does not fit.
-std::optional<Candidate> Scheduler::State::next() const {
+// The first prompt, from `from` on, that does not begin with rows that are being computed for another one; nothing if
+// it does not fit.
+std::optional<Candidate> Scheduler::State::next(Waiting::const_iterator from) const {
   if (!parked.empty() || free_places() == 0) return std::nullopt;
-  for (auto it = waiting.begin(); it != waiting.end(); ++it) {
+  for (auto it = from; it != waiting.end(); ++it) {
     const std::optional<Candidate> first = candidate(it);
     if (first) return fits_now(*first) ? first : std::nullopt;
   }

@@ -121,7 +121,8 @@ struct Scheduler::State {
   std::uint32_t promise(PageGroup group, std::uint32_t shared_pages, std::uint32_t prompt_pages,
                         std::uint32_t all_pages, std::size_t samples) const;
   bool fits_now(const Candidate& candidate) const;
-  std::optional<Candidate> next() const;
+  std::optional<Candidate> next() const { return next(waiting.begin()); }
+  std::optional<Candidate> next(Waiting::const_iterator from) const;
   Active& admit(const Candidate& candidate);
   void open_pages(Active& prompt, const Candidate& candidate);
   SlotId new_slot();

@@ -52,9 +52,13 @@ Result survey(const std::vector<Tokens>& prompts, int ranks, const std::set<std:
   std::mutex mutex;
   run_loopback(ranks, [&](Comm world) {
     const auto rank = static_cast<std::size_t>(world.rank()), size = static_cast<std::size_t>(ranks);
+    const std::size_t first = rank * prompts.size() / size, end = (rank + 1) * prompts.size() / size;
+    std::vector<std::uint64_t> heads;
+    for (std::size_t p = first; p < end; ++p) heads.push_back(hash_of_head(prompts[p]));
+    const std::vector<bool> repeated = repeated_heads(world, heads);
     std::vector<SurveyedPrompt> mine;
-    for (std::size_t p = rank * prompts.size() / size; p < (rank + 1) * prompts.size() / size; ++p)
-      if (prompts[p].size() > schedule::least_shared_tokens)
+    for (std::size_t p = first; p < end; ++p)
+      if (repeated[p - first])
         mine.push_back({{p, prompts[p].size(), 1, 8, begun.contains(p)},
                         ShardId{static_cast<std::int32_t>(p / 4)},
                         hash_of_head(prompts[p])});

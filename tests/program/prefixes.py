@@ -116,10 +116,8 @@ def windows_samples_scores_and_little_memory():
         folder = prepare("kinds_" + model, prompts, model, columns,
                          "ignore_eos: true, logprobs: 2, prompt_logprobs: true, temperature: 0.8, seed: 4")
         off = run(folder, "off", prefix_cache="off")
-        least = 64 * (-(-max(map(len, prompts)) + 20) // 64 + 1)
         layouts = [dict(), dict(ranks=2), dict(ranks=2, micro_batches=2, max_num_batched_tokens=40), dict(kv_cache_tokens=384),
                    dict(ranks=3, kv_cache_tokens=448, max_num_seqs=4)]
-        check(least <= 384, least)
         for number, layout in enumerate(layouts):
             got = run(folder, f"on{number}", **layout)
             same(folder, f"on{number}")
@@ -141,7 +139,7 @@ def texts_that_begin_alike():
     for out, ranks, cache in (("off", 0, "off"), ("on", 0, "auto"), ("on2", 2, "auto")):
         words_ = ["run", "-c", folder / "run.yaml", "-o", folder / out, "--set", f"parallel.prefix_cache={cache}"]
         done = moemill(*words_, ranks=ranks)
-        check(done.returncode in (0, 1), done.returncode, done.stderr)
+        check(done.returncode in (0, 3), done.returncode, done.stderr)  # two rows of forty fail
     same(folder, "on"), same(folder, "on2")
     check(summary(folder / "on")["prefix"]["hit_tokens"] > 0, summary(folder / "on"))
 
@@ -196,6 +194,28 @@ def killed_drained_and_resumed():
     check(summary(folder / "out")["attempts"] == stopped + 1, stopped, summary(folder / "out"))
 
 
+def many_small_families_in_flight_at_a_drain():
+    """What is begun of a shard are members of several families, which do not stand in the order of the file."""
+    draw = random.Random(31)
+    beginnings = [[draw.randrange(3, 250) for _ in range(30)] for _ in range(120)]
+    prompts = [beginnings[i % 120] + [251 + i % 60] for i in range(240)]
+    folder = prepare("many", prompts, columns={"max_tokens": [3 if i % 9 == 0 else 300 for i in range(240)]},
+                     sampling="ignore_eos: true, logprobs: 1", parallel="max_num_seqs: 64")
+    more = ("--set", "output.shard_prompts=240")
+    run(folder, "off", prefix_cache="off", more=more)
+    text = (folder / "run.yaml").read_text()
+    (folder / "run.yaml").write_text(text.replace("shard_prompts: 8", "shard_prompts: 240"))
+    process = start(folder, 2)
+    check(until_rows(folder, process, -3800), "the job was over before it could be stopped")
+    (folder / "out/stop").touch()
+    process.communicate(timeout=SECONDS)
+    begun = journal_bytes(folder)
+    run(folder, "out")  # lots of one rank are large enough for several families
+    same(folder, "out")
+    check(begun > 0 and summary(folder / "out")["attempts"] == 2, begun, summary(folder / "out"))
+
+
 if __name__ == "__main__":
     main([computed_to_the_token, a_trace_with_56_percent_shared, windows_samples_scores_and_little_memory, texts_that_begin_alike,
-          more_shards_at_once_than_files_may_be_open, killed_drained_and_resumed])
+          more_shards_at_once_than_files_may_be_open, killed_drained_and_resumed,
+          many_small_families_in_flight_at_a_drain])
