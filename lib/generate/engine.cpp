@@ -90,7 +90,9 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
     picks_ = std::make_unique<layers::PickRecord>(layers::PickRecord{.steps_left = config.runtime.record_picks});
   settings.picks = picks_.get();
   const MatesShare share = backend_->memory().node_weights > 0 ? MatesShare::Yes : MatesShare::No;
-  layers::DomainSite site = layers::join_domain(ranks.domain, memory_of_domain(ranks, share), ranks.node_of_domain_rank,
+  const std::vector<int> memories = memory_of_domain(ranks, share);
+  nodes_.emplace(memories);
+  layers::DomainSite site = layers::join_domain(ranks.domain, memories, ranks.node_of_domain_rank,
                                                 layers::exchange_shape(model.config, settings));
   run_on_all_ranks(world, [&] {
     if (site.failure) std::rethrow_exception(site.failure);

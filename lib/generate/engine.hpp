@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "generate/backend/backend.hpp"
 #include "generate/generator.hpp"
 #include "generate/memory_use.hpp"
 #include "generate/model_folder.hpp"
+#include "layers/dispatch/domain_nodes.hpp"
 #include "layers/pick_record.hpp"
 #include "plan/job_size.hpp"
 #include "plan/kv_plan.hpp"
@@ -36,6 +38,8 @@ class Engine {
   // On rank 0, if runtime.record_picks asks for it; otherwise null.
   layers::PickRecord* picks() { return picks_.get(); }
   MemoryUse memory_use() const;
+  // Of the expert domain, by the memory that ranks have in common.
+  const layers::DomainNodes& nodes() const { return *nodes_; }
   std::uint32_t longest_sequence() const { return longest_; }
   // The digest of the whole model's weights, the same for any layout: 32 hex digits; "" for random weights.
   const std::string& weights_digest() const { return weights_digest_; }
@@ -44,6 +48,7 @@ class Engine {
   std::unique_ptr<layers::PickRecord> picks_;  // that the backend fills
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Generator> generator_;
+  std::optional<layers::DomainNodes> nodes_;
   KvPages pages_;
   int node_ranks_ = 1;  // that share memory with this one, itself included
   std::uint32_t longest_ = 0;

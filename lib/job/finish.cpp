@@ -17,6 +17,7 @@
 #include "dataset/outputs/merge.hpp"
 #include "dataset/run_dir/attempts.hpp"
 #include "job/change.hpp"
+#include "job/node_load.hpp"
 #include "system/comm/agree.hpp"
 #include "system/machine/memory.hpp"
 
@@ -215,8 +216,9 @@ Report start_report(const Ranks& ranks, const model::ModelConfig& model, const R
   return report;
 }
 
-void Report::take(const Comm& world, const Totals& mine, const RowSeconds& rows, const Engine& engine,
+void Report::take(const Ranks& ranks, const Totals& mine, const RowSeconds& rows, const Engine& engine,
                   const model::ModelConfig& model) {
+  const Comm& world = ranks.world;
   Totals all = mine;
   all.take(engine.backend().totals());
   const MemoryUse memory = engine.memory_use();
@@ -226,7 +228,9 @@ void Report::take(const Comm& world, const Totals& mine, const RowSeconds& rows,
   expert_counts = sum_counts(world, engine.backend().expert_counts());
   row_seconds = rows.over_ranks(world);
   const Totals& t = summary.totals;
-  expert_load = {max_over_mean(expert_counts, model.moe.experts), t.prompt_tokens + t.generated_tokens};
+  const NodeLoad nodes = node_load(ranks, engine, model);
+  expert_load = {max_over_mean(expert_counts, model.moe.experts), t.prompt_tokens + t.generated_tokens, nodes.in_slices,
+                 nodes.as_placed};
 }
 
 std::string rows_text(const RunCounts& counts) {
@@ -265,8 +269,7 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
     s.totals.add_attempt(earlier.totals);
     s.row_seconds = report.row_seconds;
     s.row_seconds += earlier.row_seconds;
-    s.max_over_mean = (report.expert_load += earlier.expert_load).max_over_mean;
-    s.max_over_mean_balanced = s.max_over_mean;  // without redundant experts there is no balancing
+    s.expert_load = report.expert_load += earlier.expert_load;
     s.load_seconds = report.load_seconds + earlier.load_seconds;
     const double seconds = now_seconds() - started;
     s.wall_seconds = seconds + earlier.wall_seconds;

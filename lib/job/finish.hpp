@@ -32,7 +32,7 @@ struct Report {
   std::optional<Predicted> predicted;        // of this attempt, until its last step; absent without a calibration
 
   // Combines the loop's totals over all ranks and stores them in this report. Collective.
-  void take(const Comm& world, const Totals& mine, const RowSeconds& rows, const Engine& engine,
+  void take(const Ranks& ranks, const Totals& mine, const RowSeconds& rows, const Engine& engine,
             const model::ModelConfig& model);
 };
 

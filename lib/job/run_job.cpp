@@ -184,7 +184,7 @@ MillEnd generate(Ranks& ranks, const RunConfig& config, const Opened& in, RunPla
   report.load_seconds = now_seconds() - started;
   const MillEnd end = mill.run();
   report.stop_reason = mill.drain_reason();
-  report.take(world, mill.totals(), engine.generator().row_seconds(), engine, in.model.config);
+  report.take(ranks, mill.totals(), engine.generator().row_seconds(), engine, in.model.config);
   StepParts parts;
   if (steps) parts = {mean_over_ranks(world, steps->predicted()), mean_over_ranks(world, steps->measured())};
   run_on_rank_zero(world, [&] {
@@ -192,8 +192,8 @@ MillEnd generate(Ranks& ranks, const RunConfig& config, const Opened& in, RunPla
       report.predicted = predicted_attempt(*calibration, *expected, parts, report.summary.totals, report.load_seconds,
                                            now_seconds() - started);
     const auto experts = static_cast<std::size_t>(in.model.config.moe.experts);
-    progress->finish(report.summary.totals, {report.expert_load.max_over_mean, report.expert_counts, experts,
-                                             report.row_seconds, report.predicted});
+    progress->finish(report.summary.totals,
+                     {report.expert_load, report.expert_counts, experts, report.row_seconds, report.predicted});
     keep_picks(engine, in.model.config, plan.manifest, plan.paths.picks());
   });
   return end;

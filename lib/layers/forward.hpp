@@ -45,6 +45,8 @@ class Forward {
   const ForwardTotals& totals() const;
   // Tokens routed to each expert so far by this rank's own rows: [MoE layers, experts].
   std::span<const std::uint64_t> expert_counts() const;
+  // Picks by this rank's own rows that each node has computed so far: [layers, nodes of the domain].
+  std::span<const std::uint64_t> node_picks() const;
   std::uint64_t kv_bytes() const;  // of all pages
   // Of this rank: private memory, and the part of its node's that its rows take at most.
   std::uint64_t workspace_bytes() const;

@@ -241,6 +241,10 @@ std::span<const std::uint64_t> Forward<B>::expert_counts() const {
   return state_->router.counts();
 }
 template <class B>
+std::span<const std::uint64_t> Forward<B>::node_picks() const {
+  return state_->exchange.node_picks();
+}
+template <class B>
 std::uint64_t Forward<B>::kv_bytes() const {
   return state_->cache.bytes();
 }

@@ -88,7 +88,9 @@ std::string Progress::metrics_line(const Totals& t, const std::optional<End>& en
   put_seconds(j, t, SecondsOf::Exchange);
   if (end) {
     put(j, t, CountOf::Memory);
-    j["max_over_mean"] = end->max_over_mean;
+    j["max_over_mean"] = end->expert_load.max_over_mean;
+    j["nodes_max_over_mean"] = end->expert_load.nodes_in_slices;
+    j["nodes_max_over_mean_balanced"] = end->expert_load.nodes;
     j["expert_counts"] = by_layer(end->expert_counts, end->experts);
     j["row_seconds"] = end->row_seconds.whole();
   }
@@ -144,7 +146,8 @@ EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint3
     const Totals t = totals_in(j);
     sum.totals.add_attempt(t);
     if (const auto ratio = json_value<double>(j, "max_over_mean"))
-      sum.expert_load += {*ratio, t.prompt_tokens + t.generated_tokens};
+      sum.expert_load += {*ratio, t.prompt_tokens + t.generated_tokens, json_value_or(j, "nodes_max_over_mean", 1.0),
+                          json_value_or(j, "nodes_max_over_mean_balanced", 1.0)};
     if (const auto predicted = predicted_in(j)) add_to(sum.predicted, *predicted);
     if (j.contains("row_seconds")) sum.row_seconds += RowSeconds::from(j["row_seconds"]);
     std::optional<double>& seconds = records[number].seconds;

@@ -33,7 +33,7 @@ class Progress {
   void report(const Totals& totals);
   // Values that exist only at the end of an attempt.
   struct End {
-    double max_over_mean = 1;
+    ExpertLoad expert_load;
     std::span<const std::uint64_t> expert_counts;  // [MoE layers, experts], how often each expert was picked
     std::size_t experts = 0;                       // per layer
     RowSeconds row_seconds;

@@ -79,8 +79,9 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
   put(j["micro_batches"], t, CountOf::Steps);
   const std::uint64_t hit = t.prefix_hit_tokens, shared = std::max(t.prefix_shared_tokens, hit);
   j["prefix"] = {{"shared_tokens", shared}, {"hit_tokens", hit}, {"repeated_tokens", shared - hit}};
-  j["expert_load"] = {{"max_over_mean", s.max_over_mean},
-                      {"max_over_mean_balanced", s.max_over_mean_balanced},
+  j["expert_load"] = {{"max_over_mean", s.expert_load.nodes_in_slices},
+                      {"max_over_mean_balanced", s.expert_load.nodes},
+                      {"expert_max_over_mean", s.expert_load.max_over_mean},
                       {"work_max_over_mean", ratio(t.busiest_work, t.expert_work, 1)},
                       {"work_max_over_mean_unsplit", ratio(t.busiest_owner_work, t.expert_work, 1)}};
   j["row_seconds"] = s.row_seconds.summary();

@@ -50,8 +50,7 @@ struct Summary {
   std::uint64_t resumed_rows = 0;  // finished by earlier attempts
   std::uint64_t kv_bytes_per_token = 0;
   MemoryUse memory;  // of the last attempt, without its peak
-  double max_over_mean = 1;
-  double max_over_mean_balanced = 1;
+  ExpertLoad expert_load;
   RowSeconds row_seconds;              // rows of the attempts that ended cleanly
   std::optional<Predicted> predicted;  // of the attempts that had a calibration
   int exit_code = 0;

@@ -84,7 +84,8 @@ Totals with_step_counts(Totals totals, std::span<const StepCounts> ranks) {
 ExpertLoad& ExpertLoad::operator+=(const ExpertLoad& other) {
   if (other.tokens == 0) return *this;
   const auto mine = static_cast<double>(tokens), its = static_cast<double>(other.tokens);
-  max_over_mean = (max_over_mean * mine + other.max_over_mean * its) / (mine + its);
+  for (double ExpertLoad::*ratio : {&ExpertLoad::max_over_mean, &ExpertLoad::nodes_in_slices, &ExpertLoad::nodes})
+    this->*ratio = (this->*ratio * mine + other.*ratio * its) / (mine + its);
   tokens += other.tokens;
   return *this;
 }

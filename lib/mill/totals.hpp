@@ -146,10 +146,13 @@ Totals sum_over_ranks(const Comm& world, const Totals& mine);
 // The busiest expert's count over the mean count, averaged over the MoE layers. `counts` [MoE layers, experts] covers
 // all ranks.
 double max_over_mean(std::span<const std::uint64_t> counts, std::size_t experts);
-// That ratio, and the number of tokens behind it, which is its weight among the attempts.
+// That ratio and those of the nodes of a domain: the picks that the busiest computes for each of its ranks over the
+// mean of all ranks, averaged over layers, if experts lay in slices and as they do lie. `tokens` is their weight among
+// the attempts.
 struct ExpertLoad {
   double max_over_mean = 1;
   std::uint64_t tokens = 0;
+  double nodes_in_slices = 1, nodes = 1;
   ExpertLoad& operator+=(const ExpertLoad& other);
 };
 

@@ -71,8 +71,11 @@ TEST_CASE("expert load of several attempts weighs their tokens") {
   ExpertLoad load;
   load += {3, 0};
   CHECK(load.max_over_mean == 1);
-  load += {2, 100};
+  load += {2, 100, 1.5, 1};
   CHECK(load.max_over_mean == doctest::Approx(2));
-  load += {4, 300};
+  CHECK(load.nodes_in_slices == doctest::Approx(1.5));
+  load += {4, 300, 1.9, 1.4};
+  CHECK(load.nodes_in_slices == doctest::Approx(1.8));
+  CHECK(load.nodes == doctest::Approx(1.3));
   CHECK(load.max_over_mean == doctest::Approx(3.5));
 }

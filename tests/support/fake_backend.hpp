@@ -62,6 +62,7 @@ class FakeBackend : public mill::Backend {
   void fill_cache(std::uint64_t) override {}
   const layers::ForwardTotals& totals() const override { return totals_; }
   std::span<const std::uint64_t> expert_counts() const override { return {}; }
+  std::span<const std::uint64_t> node_picks() const override { return {}; }
   mill::BackendMemory memory() const override { return {}; }
 
  private:

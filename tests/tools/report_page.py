@@ -50,7 +50,7 @@ def make_run(folder, attempts=1, lines=5, done=True, code=0, counts=True):
             "exchange": {"intra_node_bytes": 5 * 10**9, "inter_node_bytes": 5 * 10**8, "rows_sent": 5000, "rows_deduplicated": 5,
                          "inter_node_bytes_minimum": 4 * 10**8, "messages": 777, "nodes_per_row": 1.25, "wait_seconds": 1.5, "pack_seconds": 1.0},
             "micro_batches": {"steps_with_one": 500, "steps_with_two": 1200},
-            "expert_load": {"max_over_mean": 2.25, "max_over_mean_balanced": 2.25},
+            "expert_load": {"max_over_mean": 1.75, "max_over_mean_balanced": 1.25, "expert_max_over_mean": 2.25},
             "cost": {"currency": "EUR", "total": 0.072, "per_million_tokens": 2.4, "per_million_output_tokens": 14.4}, "exit_code": code}))
         tokens = [[1] * (1 + i % 200) for i in range(rows)]
         OutputsMaker(folder / "outputs.h5", run_id="ab" * 16).rows(range(rows), [0] * rows, list(range(rows)), [b"x"] * rows, tokens,

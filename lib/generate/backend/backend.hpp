@@ -81,6 +81,8 @@ class Backend {
   virtual const layers::ForwardTotals& totals() const = 0;
   // Tokens routed to each expert so far by this rank's own rows: [MoE layers, experts].
   virtual std::span<const std::uint64_t> expert_counts() const = 0;
+  // Picks by these rows that each node has computed so far: [layers, nodes of the expert domain].
+  virtual std::span<const std::uint64_t> node_picks() const = 0;
   virtual BackendMemory memory() const = 0;  // from load_weights on
 };
 

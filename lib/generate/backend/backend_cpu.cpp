@@ -45,6 +45,7 @@ class CpuBackend : public Backend {
   void fill_cache(std::uint64_t seed) override { forward_->fill_cache(seed); }
   const layers::ForwardTotals& totals() const override { return forward_->totals(); }
   std::span<const std::uint64_t> expert_counts() const override { return forward_->expert_counts(); }
+  std::span<const std::uint64_t> node_picks() const override { return forward_->node_picks(); }
   BackendMemory memory() const override {
     BackendMemory memory;
     const MappingUse use = mapping_use(weights_.storage->data());

@@ -44,7 +44,8 @@ Exchange::Exchange(Stream& stream, layers::DomainSite site, const model::Placeme
       machines_(machines_of_nodes(nodes_, site_.machine_of_rank)),
       channel_{{{.plan = ExchangePlan(site_.shape, nodes_.nodes(), node_, machines_)},
                 {.plan = ExchangePlan(site_.shape, nodes_.nodes(), node_, machines_)}}},
-      messages_(site_.comm, nodes_, site_.machine_of_rank, places_.form().bytes(), site_.shape.hidden * sizeof(bf16)) {
+      messages_(site_.comm, nodes_, site_.machine_of_rank, places_.form().bytes(), site_.shape.hidden * sizeof(bf16)),
+      node_picks_(std::size_t{placement.layers()} * nodes_.nodes()) {
   expect(placement.ranks() == nodes_.ranks(), "exchange: the placement is over the domain's ranks");
   expect(table_.most_slots() <= RecordForm::max_slot && site_.shape.picks <= RecordForm::max_slot,
          "exchange: tags fit in records");
@@ -80,6 +81,8 @@ void Exchange::begin_dispatch(int channel, LayerId layer, Rows<const GlobalExper
   ++c.round;
   c.plan.make({picks.data, picks.rows * picks.width}, table_.places(layer),
               static_cast<std::uint32_t>(site_.comm.rank()));
+  std::uint64_t* const counted = node_picks_.data() + static_cast<std::size_t>(layer.value) * nodes_.nodes();
+  for (std::uint32_t n = 0; n < nodes_.nodes(); ++n) counted[n] += c.plan.picks_of()[n];
   if (!messages_.none()) send_rows(channel, c);
   list_own_rows(channel, c);
   c.phase = Phase::Dispatching;

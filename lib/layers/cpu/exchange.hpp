@@ -24,6 +24,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/buffer.hpp"
@@ -75,6 +76,8 @@ class Exchange {
   void progress();
 
   layers::ExchangeTotals totals() const;
+  // Picks of this rank's rows that each node has computed since the start: [layers, nodes of the domain].
+  std::span<const std::uint64_t> node_picks() const { return node_picks_; }
   // Of this rank: private memory, and of the node's what its own rows take at most and those that have arrived at it.
   std::uint64_t workspace_bytes() const;
   // Of the node's memory, if ranks share it: what has been touched by any of them, and how many they are.
@@ -128,6 +131,7 @@ class Exchange {
   WhileWaiting meanwhile_;
   std::vector<layers::PairList> lists_;  // scratch
   layers::ExchangeTotals totals_;        // of the experts' work
+  std::vector<std::uint64_t> node_picks_;
 };
 
 }  // namespace moemill::cpu

@@ -26,6 +26,7 @@ ExchangePlan::ExchangePlan(const ExchangeShape& shape, std::uint32_t nodes, std:
       record_bytes_(RecordForm(shape.hidden, shape.picks, shape.sum()).bytes()),
       output_bytes_(shape.hidden * sizeof(bf16)),
       machine_of_node_(machine_of_node.begin(), machine_of_node.end()),
+      picks_of_(nodes),
       rows_to_(nodes),
       outputs_of_(nodes),
       first_output_(nodes),
@@ -38,6 +39,7 @@ ExchangePlan::ExchangePlan(const ExchangeShape& shape, std::uint32_t nodes, std:
 
 void ExchangePlan::make(std::span<const GlobalExpert> picks, const PickPlaces& places, std::uint32_t rank) {
   picks_ = picks, rows_ = picks.size() / picks_per_row_;
+  std::fill(picks_of_.begin(), picks_of_.end(), 0);
   std::fill(rows_to_.begin(), rows_to_.end(), 0);
   std::fill(outputs_of_.begin(), outputs_of_.end(), 0);
   std::fill(last_row_.begin(), last_row_.end(), no_row);
@@ -49,6 +51,7 @@ void ExchangePlan::make(std::span<const GlobalExpert> picks, const PickPlaces& p
     const auto row = static_cast<std::uint32_t>(i / picks_per_row_);
     const std::uint32_t node = place_of(i).node;
     const int machine = machine_of_node_[node];
+    ++picks_of_[node];
     if (!joins(i)) ++outputs_of_[node];
     if (std::exchange(last_row_[node], row) != row && node != home_) ++rows_to_[node];
     const bool is_first = std::exchange(last_row_of_machine_[static_cast<std::size_t>(machine)], row) != row;

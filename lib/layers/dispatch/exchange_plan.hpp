@@ -44,6 +44,8 @@ class ExchangePlan {
   // [rows, picks] where each pick is computed.
   std::span<const SlotPlace> place_of_pick() const { return {place_.data(), picks_.size()}; }
 
+  // [nodes] picks that each node computes.
+  std::span<const std::uint32_t> picks_of() const { return picks_of_; }
   // [nodes] rows that go to each node; none to this rank's own.
   std::span<const std::uint32_t> rows_to() const { return rows_to_; }
   // [nodes] outputs that each node makes for this rank's rows: one a pick, or a sum of several.
@@ -94,11 +96,11 @@ class ExchangePlan {
   const std::vector<int> machine_of_node_;
   std::span<const GlobalExpert> picks_;
   std::size_t rows_ = 0;
-  std::vector<std::uint32_t> rows_to_, outputs_of_, first_output_;  // [nodes]
-  Buffer<SlotPlace> place_;                                         // [rows, picks]
-  Buffer<std::uint32_t> order_;                                     // [rows, picks] picks by groups
-  Buffer<Link> link_;                                               // [rows, picks] in that order
-  Buffer<std::uint32_t> output_;                                    // [rows, picks] numbers of outputs, in that order
+  std::vector<std::uint32_t> picks_of_, rows_to_, outputs_of_, first_output_;  // [nodes]
+  Buffer<SlotPlace> place_;                                                    // [rows, picks]
+  Buffer<std::uint32_t> order_;                                                // [rows, picks] picks by groups
+  Buffer<Link> link_;                                                          // [rows, picks] in that order
+  Buffer<std::uint32_t> output_;  // [rows, picks] numbers of outputs, in that order
   Buffer<std::uint32_t> row_of_record_;
   Buffer<std::uint32_t> term_output_, term_end_;  // [rows, picks] as GroupTerms
   Buffer<float> term_weight_;

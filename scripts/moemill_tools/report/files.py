@@ -46,7 +46,7 @@ SUMMARY = {"core_hours_allocated": is_amount, "core_hours_used": is_amount, "dou
            "exchange": lambda e: isinstance(e, dict) and all(is_number(e.get(n)) for n in EXCHANGE) and all(
                is_number(e.get(n, 0)) for n in LATER_EXCHANGE),
            "micro_batches": lambda m: m is None or isinstance(m, dict) and all(is_amount(m.get(n, 0)) for n in STEPS),
-           "expert_load": dict.fromkeys(("max_over_mean", "max_over_mean_balanced", "work_max_over_mean", "work_max_over_mean_unsplit"), is_number),
+           "expert_load": dict.fromkeys(("max_over_mean", "max_over_mean_balanced", "expert_max_over_mean", "work_max_over_mean", "work_max_over_mean_unsplit"), is_number),
            "memory": lambda m: m is None or isinstance(m, dict) and all(map(is_amount, m.values())),
            "cost": lambda c: c is None or c == {} or isinstance(c, dict) and (c.get("total") is None or isinstance(c.get("currency"), str) and all(
                is_number(c.get(n)) for n in ("total", "per_million_tokens", "per_million_output_tokens")))}

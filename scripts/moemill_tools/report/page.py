@@ -86,7 +86,7 @@ class Page:
             said.append(f"Rows, tokens and time are{self.as_of()}, the job's last line in metrics.jsonl or attempts.jsonl; <code>moemill status</code> counts the rows "
                         "on the disk, which may be more.")
         if run.measured: said += self.without_metrics()
-        load = run.summary.get("expert_load", {}).get("max_over_mean", 1)
+        load = run.busiest_expert() or 1
         if load > 2: said.append(f"The busiest expert of a layer has {load:.1f} times the mean load{self.of_attempts()}.")
         if run.rows.read < run.ended:
             said.append(f"Lengths and finish reasons are those of the {whole(run.rows.read)} rows in finished shards; the others "
@@ -213,15 +213,20 @@ class Page:
         if not moved: picture = f"<p class=note>{'One rank: nothing to exchange.' if run.ranks == 1 else 'No rows were sent between ranks so far.'}</p>"
         return [card("Exchange of rows with experts", picture + table(("", ""), rows, (1,)))]
 
+    @staticmethod
+    def nodes_of(load):
+        if "expert_max_over_mean" not in load or max(load["max_over_mean"], load["max_over_mean_balanced"]) <= 1: return ""
+        return (f"; the busiest node computes {load['max_over_mean_balanced']:.2f} times the mean ({load['max_over_mean']:.2f} if experts lay in slices)")
+
     def experts(self):
         load, counts = self.run.summary.get("expert_load", {}), self.run.metrics.expert_counts
         if counts and any(map(any, counts)):
             text = f"<p class=note>Picks of each expert over the mean of its layer, {compact(sum(map(sum, counts)))} picks in total"
-            text += f"; the busiest has {load['max_over_mean']:.2f} times the mean{self.of_attempts()}, averaged over layers.</p>" if load else ".</p>"
+            text += f"; the busiest has {self.run.busiest_expert():.2f} times the mean{self.of_attempts()}, averaged over layers{self.nodes_of(load)}.</p>" if load else ".</p>"
             return [card("Expert load by layer", self.pictures.experts(counts) + text, wide=True)]
         if not load: return []
-        return [card("Expert load", f"<p>The busiest expert of a layer has {load['max_over_mean']:.2f} times the mean load{self.of_attempts()}, averaged over "
-                     f"layers ({load.get('max_over_mean_balanced', load['max_over_mean']):.2f} balanced).</p><p class=note>The load by layer is "
+        return [card("Expert load", f"<p>The busiest expert of a layer has {self.run.busiest_expert():.2f} times the mean load{self.of_attempts()}, averaged over "
+                     f"layers{self.nodes_of(load)}.</p><p class=note>The load by layer is "
                      "reported at the end of an attempt.</p>")]
 
     def attempts(self):

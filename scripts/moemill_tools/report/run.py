@@ -72,6 +72,11 @@ class Run:
         if name == "prompt_tokens": return self.metrics.sum(name) + self.metrics.sum("cached_prompt_tokens")
         return self.metrics.sum(name)
 
+    def busiest_expert(self):
+        """Over the mean of its layer; older summaries have it under another name. None without a summary."""
+        load = self.summary.get("expert_load", {})
+        return load.get("expert_max_over_mean", load.get("max_over_mean"))
+
     def state(self):
         if not self.manifest: return "not known: run.json cannot be read", "bad"
         if self.code is None and self.ended < self.total: return "running, or killed", "wait"

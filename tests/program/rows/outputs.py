@@ -185,7 +185,8 @@ def every_key_of_the_summary():
     check(list(s) == keys, list(s))
     check(list(s["exchange"]) == ["intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated", "inter_node_bytes_minimum",
                                   "messages", "nodes_per_row", "wait_seconds", "pack_seconds"], s["exchange"])
-    check(list(s["expert_load"]) == ["max_over_mean", "max_over_mean_balanced", "work_max_over_mean", "work_max_over_mean_unsplit"])
+    check(list(s["expert_load"]) == ["max_over_mean", "max_over_mean_balanced", "expert_max_over_mean", "work_max_over_mean",
+                                     "work_max_over_mean_unsplit"])
     check(list(s["micro_batches"]) == ["steps_with_one", "steps_with_two"])
     check(s["micro_batches"]["steps_with_one"] > 0 and s["micro_batches"]["steps_with_two"] > 0, s)  # both are tried
     check(list(s["prefix"]) == ["shared_tokens", "hit_tokens", "repeated_tokens"])
@@ -207,7 +208,7 @@ def every_key_of_the_summary():
     # The two ranks share memory: nothing is sent, and both compute.
     check(not any(exchange[key] for key in ("intra_node_bytes", "inter_node_bytes", "inter_node_bytes_minimum", "rows_sent", "messages")), exchange)
     check(exchange["nodes_per_row"] == 1 and abs(exchange["wait_seconds"] + exchange["pack_seconds"] - s["exchange_seconds"]) < 1e-6, s)
-    check(load["max_over_mean"] >= 1 and 1 <= load["work_max_over_mean"] <= load["work_max_over_mean_unsplit"] <= 2, load)
+    check(load["max_over_mean"] == load["max_over_mean_balanced"] == 1 < load["expert_max_over_mean"] and 1 <= load["work_max_over_mean"] <= load["work_max_over_mean_unsplit"] <= 2, load)
     check(s["peak_rss_bytes"] > 1 << 20)
     memory = s["memory"]
     check(list(memory) == ["node_shared_bytes", "rank_private_bytes", "huge_page_bytes"], memory)

@@ -45,7 +45,7 @@ def numbers_of_all_ranks_and_attempts():
     decoded = sum(l["decode_step_tokens"] for l in ends)
     rate = decoded / sum(l["decode_seconds"] for l in ends)
     check(abs(s["decode_tokens_per_second"] / rate - 1) < 1e-6, s, rate)
-    check(s["peak_rss_bytes"] == max(l["peak_rss_bytes"] for l in ends) and s["expert_load"]["max_over_mean"] > 1, s)
+    check(s["peak_rss_bytes"] == max(l["peak_rss_bytes"] for l in ends) and s["expert_load"]["expert_max_over_mean"] > 1, s)
     # An attempt that only merges generates no tokens, and keeps the earlier counts.
     expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
     merged = summary(folder / "out")

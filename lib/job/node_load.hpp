@@ -1,0 +1,18 @@
+// How evenly the nodes of an expert domain shared the picks of an attempt, and how they would have if experts lay in
+// slices. Called at the end of an attempt.
+#pragma once
+
+#include "generate/engine.hpp"
+#include "plan/ranks.hpp"
+
+namespace moemill::mill {
+
+// What the busiest node computes for each of its ranks over the mean of the domain's ranks, averaged over layers; of
+// several domains the mean, weighted by their picks. 1 where a domain is one node, or nothing was picked.
+struct NodeLoad {
+  double in_slices = 1, as_placed = 1;
+};
+// Collective over the world.
+NodeLoad node_load(const Ranks& ranks, const Engine& engine, const model::ModelConfig& model);
+
+}  // namespace moemill::mill
