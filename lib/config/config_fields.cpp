@@ -318,10 +318,13 @@ std::vector<Field> make_fields() {
           "copies of experts, a layer and expert domain, each on another node than the others of its expert; the "
           "picks of an expert are divided over its copies so that nodes have equal work",
           Layout, {0, 1u << 24}, parallel(&ParallelSettings::redundant_experts)),
-      one_of("parallel.rebalance.policy", "none (rebalancing is not in this version)", Layout, {"none"},
-             parallel(&ParallelSettings::rebalance_policy)),
-      plain<u32>("parallel.rebalance.interval_steps", "a number of steps above 0", Layout, {1, 1u << 30},
-                 parallel(&ParallelSettings::rebalance_interval_steps)),
+      one_of("parallel.rebalance.policy",
+             "none, or measured: an attempt places experts by how often earlier attempts picked them "
+             "(RUN_DIR/expert_load.json, also of another run of the model); redundant experts need it to help much",
+             Layout, {"none", "measured"}, parallel(&ParallelSettings::rebalance_policy)),
+      plain<u32>("parallel.rebalance.interval_steps",
+                 "a number of steps above 0; without effect in this version, where experts move between attempts only",
+                 Layout, {1, 1u << 30}, parallel(&ParallelSettings::rebalance_interval_steps)),
       optional<u32>("parallel.micro_batches",
                     "auto (what costs less), 1 or 2: parts of a step, one of which is computed while the rows of the "
                     "other travel",

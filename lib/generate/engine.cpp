@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <exception>
+#include <numeric>
 #include <optional>
 #include <span>
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/text/format.hpp"
 #include "generate/load_on_nodes.hpp"
 #include "layers/dispatch/domain_nodes.hpp"
 #include "layers/dispatch/place_experts.hpp"
@@ -46,25 +48,38 @@ std::string agree_on_weights(const Ranks& ranks, const model::WeightsDigest& min
   return all[0].model == model::ByteSum() ? "" : all[0].model.hex();
 }
 
+// Rank 0 says what the placement does in its domain. Collective.
+model::Placement placed(const model::ModelConfig& config, const layers::DomainNodes& nodes, std::uint32_t redundant,
+                        std::span<const std::uint64_t> loads, const Comm& world) {
+  std::optional<model::Placement> placement;
+  run_on_all_ranks(world, [&] { placement.emplace(layers::place_experts(config, nodes, redundant, loads)); });
+  if (world.rank() != 0) return *placement;
+  const std::string warning = layers::redundant_warning(nodes.nodes(), redundant);
+  if (!warning.empty()) log::warning("{}", warning);
+  if (nodes.nodes() > 1 && !loads.empty())
+    log::info(
+        "experts are placed by {} measured picks, with {} redundant a layer: the busiest of {} nodes would compute "
+        "{:.3f} times the mean, {:.3f} if experts lay in slices",
+        thousands(std::accumulate(loads.begin(), loads.end(), std::uint64_t{0})), redundant, nodes.nodes(),
+        layers::busiest_over_mean(*placement, nodes, loads),
+        layers::busiest_over_mean(model::contiguous_slices(config, nodes.ranks()), nodes, loads));
+  return *placement;
+}
+
 }  // namespace
 
 Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& ranks, const JobEstimate& job,
-               const std::function<void()>& between) {
+               const std::function<void()>& between, std::span<const std::uint64_t> expert_loads) {
   const ParallelSettings& parallel = config.parallel;
   const Comm& world = ranks.world;
   const layers::DomainNodes nodes(memory_of_domain(ranks, MatesShare::Yes));
-  std::optional<model::Placement> placement;
-  run_on_all_ranks(world, [&] {
-    placement.emplace(layers::place_experts(model.config, nodes, parallel.redundant_experts));
-    const std::string warning = layers::redundant_warning(nodes.nodes(), parallel.redundant_experts);
-    if (world.rank() == 0 && !warning.empty()) log::warning("{}", warning);
-  });
+  const model::Placement placement = placed(model.config, nodes, parallel.redundant_experts, expert_loads, world);
   const DomainRank rank{ranks.domain.rank()};
   run_on_all_ranks(world, [&] { backend_ = make_backend(config.runtime.backend, model.config, ranks.cores.threads); });
   // Free memory is measured after the agreement, when all ranks' weights occupy memory.
   const model::WeightsDigest digest = load_on_nodes(
       *backend_,
-      {config.model.path, config.model.load_format, *placement, rank, model::NodeExperts(*placement, rank), {}}, ranks,
+      {config.model.path, config.model.load_format, placement, rank, model::NodeExperts(placement, rank), {}}, ranks,
       parallel, between);
   weights_digest_ = agree_on_weights(ranks, digest, config.model.path);
   node_ranks_ = ranks.mates.size();

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "generate/backend/backend.hpp"
@@ -28,9 +29,10 @@ class Engine {
  public:
   // Collective over the world. AgreedFailure if weights or memory fail on any rank, if two ranks have read different
   // weights, or if `between`, which is called now and then while weights are read, throws.
+  // expert_loads: [layers with experts, experts] how often they are picked, by which they are placed; or empty.
   Engine(
       const RunConfig& config, const ModelFolder& model, const Ranks& ranks, const JobEstimate& job,
-      const std::function<void()>& between = [] {});
+      const std::function<void()>& between = [] {}, std::span<const std::uint64_t> expert_loads = {});
   Generator& generator() { return *generator_; }
   const Backend& backend() const { return *backend_; }
   Backend& backend() { return *backend_; }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "generate/engine.hpp"
+#include "mill/totals.hpp"
 #include "plan/ranks.hpp"
 
 namespace moemill::mill {
@@ -14,5 +15,8 @@ struct NodeLoad {
 };
 // Collective over the world.
 NodeLoad node_load(const Ranks& ranks, const Engine& engine, const model::ModelConfig& model);
+
+// A line of the log about it, if experts were placed otherwise than in slices, over so many nodes. On rank 0.
+void log_node_load(const ExpertLoad& load, const ParallelSettings& parallel, std::uint32_t nodes);
 
 }  // namespace moemill::mill

@@ -4,7 +4,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "base/arithmetic.hpp"
 #include "base/build_info.hpp"
@@ -18,8 +20,10 @@
 #include "generate/model_folder.hpp"
 #include "job/announce.hpp"
 #include "job/estimate.hpp"
+#include "job/expert_loads.hpp"
 #include "job/finish.hpp"
 #include "job/keep_picks.hpp"
+#include "job/node_load.hpp"
 #include "job/prediction.hpp"
 #include "job/run_log.hpp"
 #include "job/settle_domain.hpp"
@@ -131,11 +135,12 @@ RunPrediction expect_attempt(const RunCalibration& calibration, const Ranks& ran
 
 // Nothing if the ranks stop before the model is loaded; the report has the reason.
 std::optional<Engine> load_model(const Ranks& ranks, const RunConfig& config, const Opened& in, const JobEstimate& job,
-                                 StopWish& stop, Report& report) {
+                                 std::span<const std::uint64_t> expert_loads, StopWish& stop, Report& report) {
   report.stop_reason = reason_to_stop_early(ranks.world, stop);
   if (!report.stop_reason.empty()) return std::nullopt;
   try {
-    return std::optional<Engine>(std::in_place, config, in.model, ranks, job, [&] { stop.check(); });
+    return std::optional<Engine>(
+        std::in_place, config, in.model, ranks, job, [&] { stop.check(); }, expert_loads);
   } catch (const AgreedFailure& e) {
     if (e.code() != ExitCode::Stopped) throw;
     if (ranks.world.rank() == 0) log::warning("stopping early because of {}, while the model is loaded", e.what());
@@ -158,7 +163,8 @@ MillEnd generate(Ranks& ranks, const RunConfig& config, const Opened& in, RunPla
   settle_domain(ranks, config, in.model.config, job, before_survey);
   log_prefixes(world, job);
   if (calibration) calibration->set_domain(config.parallel, in.model.config, ranks);
-  std::optional<Engine> loaded = load_model(ranks, config, in, job, stop, report);
+  const std::vector<std::uint64_t> loads = loads_of_run(world, config, in.model.config, plan.manifest, plan.paths);
+  std::optional<Engine> loaded = load_model(ranks, config, in, job, loads, stop, report);
   if (!loaded) return MillEnd::Drained;
   Engine& engine = *loaded;
   run_on_rank_zero(world, [&] {
@@ -195,6 +201,8 @@ MillEnd generate(Ranks& ranks, const RunConfig& config, const Opened& in, RunPla
     progress->finish(report.summary.totals,
                      {report.expert_load, report.expert_counts, experts, report.row_seconds, report.predicted});
     keep_picks(engine, in.model.config, plan.manifest, plan.paths.picks());
+    keep_loads(config, in.model.config, plan.manifest, plan.paths, report.expert_counts);
+    log_node_load(report.expert_load, config.parallel, engine.nodes().nodes());
   });
   return end;
 }

@@ -63,7 +63,7 @@ errors:  {too_long: truncate_left, max_failed_fraction: 0.5}
 output:  {dir: out, shard_prompts: 10, journal_flush_seconds: 0.5, compression: none,
           store: [token_ids, logprobs], carry_columns: [a, b], merge: false}
 parallel: {expert_domain: 4, ranks_per_node: 2, node_memory: required, redundant_experts: 3,
-           rebalance: {policy: none, interval_steps: 7}, micro_batches: 2,
+           rebalance: {policy: measured, interval_steps: 7}, micro_batches: 2,
            roles: {prefill_ranks: 0}, max_num_seqs: 8, max_num_batched_tokens: 99,
            kv_cache_tokens: 5000, threads_per_rank: 2}
 runtime: {backend: cpu, max_wall_time: "1-02:00:00", drain_margin: 30s, stop_file: halt,
@@ -256,7 +256,7 @@ TEST_CASE("what only a shell understands in a path is refused wherever a path is
 TEST_CASE("what this version cannot do is refused, not ignored") {
   CHECK(has(fault("parallel: {redundant_experts: -2}"), "copies of experts"));
   CHECK(has(fault("parallel: {node_memory: shared}"), "auto, required or off"));
-  CHECK(has(fault("parallel: {rebalance: {policy: eplb}}"), "not in this version"));
+  CHECK(has(fault("parallel: {rebalance: {policy: eplb}}"), "none, or measured"));
   CHECK(has(fault("parallel: {roles: {prefill_ranks: 1}}"), "not in this version"));
   CHECK(has(fault("runtime: {backend: tpu}"), "built with it"));
 }

@@ -30,6 +30,7 @@ struct RunPaths {
   std::string attempts() const { return dir + "/attempts.jsonl"; }
   std::string summary() const { return dir + "/summary.json"; }
   std::string picks() const { return dir + "/picks.h5"; }
+  std::string expert_load() const { return dir + "/expert_load.json"; }
   std::string outputs() const { return dir + "/outputs.h5"; }
   // outputs.h5 as it was before --extend or --retry-failed, for readers until there is a new one. The run does not use
   // it.

@@ -107,6 +107,30 @@ model::Placement place_experts(const model::ModelConfig& config, const DomainNod
   return model::Placement(std::move(layers));
 }
 
+double busiest_over_mean(const model::Placement& placement, const DomainNodes& nodes,
+                         std::span<const std::uint64_t> loads) {
+  double sum = 0;
+  std::uint32_t layers = 0;
+  for (std::uint32_t l = 0; l < placement.layers() && !loads.empty(); ++l) {
+    const model::LayerPlacement& layer = placement.layer({static_cast<std::int32_t>(l)});
+    std::vector<double> work(nodes.nodes());
+    double all = 0, most = 0;
+    for (std::uint32_t e = 0; e < layer.experts(); ++e) {
+      const GlobalExpert expert{static_cast<std::int32_t>(e)};
+      for (std::size_t h = 0; h < layer.holders(expert).size(); ++h)
+        work[nodes.node_of(layer.holders(expert)[h].rank.value)] +=
+            layer.shares(expert)[h] * static_cast<double>(loads[e]);
+      all += static_cast<double>(loads[e]);
+    }
+    loads = loads.subspan(layer.experts());
+    if (all == 0) continue;
+    for (std::uint32_t n = 0; n < nodes.nodes(); ++n)
+      most = std::max(most, work[n] / static_cast<double>(nodes.ranks_of(n).size()));
+    sum += most * nodes.ranks() / all, ++layers;
+  }
+  return layers > 0 ? sum / layers : 1;
+}
+
 std::uint64_t most_redundant(const model::Moe& moe, std::uint32_t nodes) {
   return std::uint64_t{moe.experts} * (nodes - 1);
 }

@@ -22,6 +22,11 @@ model::LayerPlacement place_layer(const model::Moe& moe, const DomainNodes& node
 model::Placement place_experts(const model::ModelConfig& config, const DomainNodes& nodes, std::uint32_t redundant,
                                std::span<const std::uint64_t> loads = {});
 
+// What the busiest node computes for each of its ranks over the mean of all ranks, averaged over layers, of picks as
+// `loads` [layers with experts, experts] counts them, if each copy computes its part. 1 without any.
+double busiest_over_mean(const model::Placement& placement, const DomainNodes& nodes,
+                         std::span<const std::uint64_t> loads);
+
 // How many copies of experts a domain of so many nodes takes: no node has two of one expert. Redundant experts have no
 // effect on one node.
 std::uint64_t most_redundant(const model::Moe& moe, std::uint32_t nodes);
