@@ -34,6 +34,14 @@ std::string recorded_text(const RecordedRows& recorded, std::uint64_t wanted) {
   return text;
 }
 
+void print_placed(std::uint32_t redundant, const CountedExchange& x) {
+  fmt::print("the same with experts placed by the load of other rows, {} redundant a layer\n", redundant);
+  fmt::print("  {:>10.3f} nodes; {:.3f} all ranks\n", over(x.work.busiest_node, x.work.mean),
+             over(x.work.busiest, x.work.mean));
+  fmt::print("  {:>10.3f} GB between nodes; {:.2f} nodes compute a row's picks\n",
+             static_cast<double>(x.inter_node_bytes) * 1e-9, over(x.row_nodes, x.rows));
+}
+
 void print_table(const SimulateOptions& o, const Simulated& result) {
   const CountedExchange& x = result.exchange;
   const std::string picks =
@@ -57,6 +65,7 @@ void print_table(const SimulateOptions& o, const Simulated& result) {
   fmt::print("  {:>10.3f} nodes\n", over(w.busiest_node, w.mean));
   fmt::print("  {:>10.3f} all ranks; {:.3f} if each computed the experts that it holds\n", over(w.busiest, w.mean),
              over(w.busiest_owner, w.mean));
+  if (result.placed) print_placed(*o.redundant, *result.placed);
   if (result.run) {
     const CountedRun& r = *result.run;
     fmt::print("a run of {}{}, {}: {} prompt tokens ({} more shared by samples), {} generated\n",
@@ -104,8 +113,18 @@ void print_json(const SimulateOptions& o, const Simulated& result) {
         {"nodes", over(w.busiest_node, w.mean)},
         {"ranks", over(w.busiest, w.mean)},
         {"ranks_with_their_own_experts", over(w.busiest_owner, w.mean)}}},
+      {"placed", nullptr},
       {"run", nullptr},
       {"seconds", result.step_seconds + result.run_seconds}};
+  if (result.placed) {
+    const CountedExchange& placed = *result.placed;
+    out["placed"] = {{"redundant_experts", *o.redundant},
+                     {"inter_node_bytes", placed.inter_node_bytes},
+                     {"nodes_per_row", over(placed.row_nodes, placed.rows)},
+                     {"work_max_over_mean",
+                      {{"nodes", over(placed.work.busiest_node, placed.work.mean)},
+                       {"ranks", over(placed.work.busiest, placed.work.mean)}}}};
+  }
   if (result.recorded) {
     const RecordedRows& r = *result.recorded;
     out["recorded"] = {{"rows", r.rows},

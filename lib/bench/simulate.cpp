@@ -47,6 +47,9 @@ po::options_description describe(SimulateOptions& o) {
   option("picks", po::value(&o.picks)->value_name("FILE"),
          "picks.h5 of a run of this model with runtime.record_picks: ranks take its rows one after the other, again "
          "from the first if there are too few, which the output says");
+  option("redundant", po::value<std::uint32_t>()->value_name("N")->notifier([&o](std::uint32_t n) { o.redundant = n; }),
+         "also count the step with N redundant experts a layer, placed by the load that as many other rows have "
+         "(parallel.rebalance.policy: measured); 0: placed, without copies");
   option("power-law", po::value(&o.power_law)->default_value(o.power_law, "1.01"),
          "the n-th most popular expert of a layer is picked in proportion to n^-X; 0: all alike");
   option("seed", po::value(&o.seed)->default_value(o.seed), "of picks");
@@ -129,13 +132,22 @@ Simulated simulate(const SimulateOptions& o) {
   const auto first = std::find(config.layer_is_moe.begin(), config.layer_is_moe.end(), true);
   if (first == config.layer_is_moe.end()) user_error("bench: {}: the model has no routed experts to count", o.model);
   Simulated result;
+  const auto count = [&](const auto& picks) {
+    result.exchange = count_exchange(config, o.layout, picks());
+    if (!o.redundant) return;
+    CountedLayout placed = o.layout;
+    placed.redundant = o.redundant;
+    result.placed = count_exchange(config, placed, picks());
+  };
   if (o.picks.empty()) {
-    result.exchange = count_exchange(config, o.layout, made_up(config, o));
+    count([&] { return made_up(config, o); });
   } else {
     const PicksOfRun recorded(o.picks, o.model, config);
     result.recorded = {recorded.file().rows(), recorded.file().steps, recorded.file().attempt, recorded.same_weights()};
-    result.exchange = count_exchange(config, o.layout, [&](LayerId layer, std::uint32_t rank, auto picks) {
-      recorded.copy(layer, std::uint64_t{rank} * o.layout.rows, picks);
+    count([&]() -> PicksOfRank {
+      return [&](LayerId layer, std::uint32_t rank, std::span<GlobalExpert> picks) {
+        recorded.copy(layer, std::uint64_t{rank} * o.layout.rows, picks);
+      };
     });
   }
   const double counted_step = now_seconds();

@@ -18,7 +18,8 @@ namespace moemill::bench {
 struct SimulateOptions {
   std::string model;
   CountedLayout layout{72, 8, 128};
-  std::string picks;  // a file of runtime.record_picks; "": made up by the power law
+  std::string picks;                       // a file of runtime.record_picks; "": made up by the power law
+  std::optional<std::uint32_t> redundant;  // experts a layer; nothing: experts in slices are all that is counted
   double power_law = 1.01;
   std::uint64_t seed = 0;
   RunLimits run;
@@ -37,7 +38,8 @@ struct RecordedRows {
 
 struct Simulated {
   CountedExchange exchange;
-  std::optional<RecordedRows> recorded;  // nothing if picks are made up
+  std::optional<CountedExchange> placed;  // the same with experts by measured load
+  std::optional<RecordedRows> recorded;   // nothing if picks are made up
   std::optional<CountedRun> run;
   std::uint64_t prompts = 0, failing_prompts = 0;  // of the run; failing ones would be failed rows and are not counted
   double step_seconds = 0, run_seconds = 0;        // that counting took

@@ -210,3 +210,24 @@ TEST_CASE(
   CHECK(result.exchange.rows == 58 * 72);
   CHECK(result.exchange.messages == 58ull * 2 * 72 * 8);
 }
+
+TEST_CASE("experts placed by the load of other rows level the nodes, and every pick is computed once") {
+  model::ModelConfig config = grouped_model(1, 1);
+  const auto draw = [&](LayerId layer, std::uint32_t rank, std::span<GlobalExpert> picks) {
+    MadePicks(config.moe, 1.01, 5, layer).draw(std::uint64_t{rank} * 500, picks);
+  };
+  CountedLayout layout{8, 2, 500};
+  const CountedExchange plain = count_exchange(config, layout, draw);
+  for (const std::uint32_t redundant : {0u, 4u, 48u}) {
+    layout.redundant = redundant;
+    const CountedExchange placed = count_exchange(config, layout, draw);
+    CHECK(placed.work.mean == doctest::Approx(plain.work.mean));
+    CHECK(placed.rows == plain.rows);
+    CHECK(placed.inter_node_bytes == placed.inter_node_minimum);
+    CHECK(placed.work.busiest_node < plain.work.busiest_node);
+    if (redundant > 0) CHECK(placed.work.busiest_node <= 1.03 * placed.work.mean);
+    if (redundant == 48) CHECK(placed.inter_node_bytes < 0.1 * plain.inter_node_bytes);  // all experts are everywhere
+  }
+  layout.redundant = 49;
+  CHECK_THROWS_AS(count_exchange(config, layout, draw), UserError);
+}

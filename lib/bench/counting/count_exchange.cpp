@@ -10,6 +10,7 @@
 #include "layers/dispatch/domain_nodes.hpp"
 #include "layers/dispatch/exchange_plan.hpp"
 #include "layers/dispatch/node_split.hpp"
+#include "layers/dispatch/place_experts.hpp"
 #include "layers/dispatch/table.hpp"
 #include "layers/micro_batches.hpp"
 #include "model/placement.hpp"
@@ -25,13 +26,16 @@ std::vector<int> memories_of(const CountedLayout& layout) {
   return memory;
 }
 
-constexpr LayerId any_layer{0};  // all layers with experts are placed alike
+constexpr LayerId any_layer{0};  // the one that is counted
 
 // A node: how it sees the placement, the plan of its ranks' rows, and the pairs of a layer that it computes.
 struct Node {
   Node(const model::Placement& placement, const layers::DomainNodes& nodes, std::uint32_t number,
        const layers::ExchangeShape& shape, std::span<const int> machines)
       : table(placement, nodes, number), plan(shape, nodes.nodes(), number, machines) {}
+  void place(const model::Placement& placement, const layers::DomainNodes& nodes, std::uint32_t number) {
+    table = layers::DispatchTable(placement, nodes, number);
+  }
 
   layers::DispatchTable table;
   layers::ExchangePlan plan;
@@ -44,6 +48,7 @@ class Count {
   CountedExchange run(const PicksOfRank& picks);
 
  private:
+  void place_by_load(LayerId layer, const PicksOfRank& draw, std::vector<GlobalExpert>& picks);
   void plan_rank(std::uint32_t rank, std::span<const GlobalExpert> picks);
   void share_work();
 
@@ -77,6 +82,7 @@ CountedExchange Count::run(const PicksOfRank& draw) {
     if (!config_.layer_is_moe[l]) continue;
     const LayerId layer{static_cast<std::int32_t>(l)};
     ++out_.layers;
+    if (layout_.redundant) place_by_load(layer, draw, picks);
     for (auto& node : of_node_) node->rows_of_slot.assign(node->table.slots(any_layer), 0);
     for (std::uint32_t rank = 0; rank < layout_.ranks; ++rank) {
       draw(layer, rank, picks);
@@ -90,6 +96,16 @@ CountedExchange Count::run(const PicksOfRank& draw) {
     out_.inter_node_minimum += totals.inter_node_minimum;
   }
   return out_;
+}
+
+void Count::place_by_load(LayerId layer, const PicksOfRank& draw, std::vector<GlobalExpert>& picks) {
+  std::vector<std::uint64_t> loads(config_.moe.experts);
+  for (std::uint32_t rank = layout_.ranks; rank < 2 * layout_.ranks; ++rank) {
+    draw(layer, rank, picks);
+    for (const GlobalExpert pick : picks) ++loads[static_cast<std::size_t>(pick.value)];
+  }
+  const model::Placement placement({layers::place_layer(config_.moe, nodes_, *layout_.redundant, loads)});
+  for (std::uint32_t n = 0; n < nodes_.nodes(); ++n) of_node_[n]->place(placement, nodes_, n);
 }
 
 // A message leaves for each other node and comes back from it, empty or not.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 
 #include "base/ids.hpp"
@@ -15,9 +16,12 @@ struct CountedLayout {
   std::uint32_t ranks = 1;           // of one expert domain
   std::uint32_t ranks_per_node = 1;  // that share memory; the last node may have fewer
   std::uint32_t rows = 1;            // of each rank
+  // Where experts lie: in slices or, with a number of redundant ones a layer, placed by measured load.
+  std::optional<std::uint32_t> redundant = {};
 };
 
-// picks: [rows, picks] of the rank's rows in the layer.
+// picks: [rows, picks] of the rank's rows in the layer. Ranks beyond those of the layout stand for rows of another
+// step, by which experts are placed.
 using PicksOfRank = std::function<void(LayerId layer, std::uint32_t rank, std::span<GlobalExpert> picks)>;
 
 // Costs of experts' work in rows (layers/dispatch/node_split.hpp), summed over layers.
@@ -41,7 +45,8 @@ struct CountedExchange {
   CountedWork work;
 };
 
-// One micro-batch. The model has experts in one layer at least.
+// One micro-batch. The model has experts in one layer at least. UserError for more redundant experts than nodes can
+// take apart.
 CountedExchange count_exchange(const model::ModelConfig& config, const CountedLayout& layout, const PicksOfRank& picks);
 
 }  // namespace moemill::bench
