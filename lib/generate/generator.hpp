@@ -66,7 +66,10 @@ class Generator {
   // The tokens of unfinished samples after a Drain decision.
   std::vector<dataset::PartialSample> partials() const;
 
-  std::uint64_t prompt_tokens() const { return prompt_tokens_; }
+  // Each once.
+  std::uint64_t prompt_tokens() const { return prompt_tokens_ - scheduler_.prompt_rows_again(); }
+  // Prompt and generated tokens that were computed again, because their sample was put back.
+  std::uint64_t replayed_tokens() const { return scheduler_.prompt_rows_again() + scheduler_.generated_rows_again(); }
   // Prompt tokens that were not computed, because an earlier sample of the prompt, or a prompt that begins alike, did.
   std::uint64_t cached_prompt_tokens() const { return sample_tokens_ + prefix_tokens(); }
   // Those of prompts that begin alike.

@@ -109,6 +109,8 @@ schedule::Decision Mill::agree_on_turn() {
     shares_[r] = states_[r].step;
   }
   if (parts_.predicted) parts_.predicted->add(shares_);
+  totals_.step_rows += step_time_.rows, totals_.busiest_rows += slowest.rows;
+  step_time_ = {};
   round_ = rounds_.take_turn(facts_, counts_, states_.front().has_news, lots_);
   schedule::Decision decision = schedule::decide_step(round_, facts_, rounds_.ranks());
   micro_batches_.took(slowest);
@@ -181,6 +183,7 @@ void Mill::take_step(const schedule::Decision& decision) {
   totals_.prefix_hit_tokens = parts_.generator.prefix_tokens();
   totals_.prefix_shared_tokens = parts_.generator.planned_prefix_tokens();
   totals_.generated_tokens = parts_.generator.generated_tokens();
+  totals_.replayed_tokens = parts_.generator.replayed_tokens();
   if (decision.phase == schedule::Phase::Prefill) {
     totals_.prefill_seconds += seconds;
   } else {
@@ -188,6 +191,7 @@ void Mill::take_step(const schedule::Decision& decision) {
     totals_.decode_step_tokens += totals_.generated_tokens - tokens_before;
   }
   if (parts_.generator.last_rows() == 0) totals_.idle_seconds += seconds;
+  count_tail(seconds);
   if (parts_.predicted) parts_.predicted->take(decision.phase, held, seconds, parts_.backend.totals().exchange);
 }
 
@@ -198,7 +202,18 @@ void Mill::answer_within_step() {
 
 void Mill::wait_a_little() {
   std::this_thread::sleep_for(between_looks);
-  totals_.idle_seconds += std::chrono::duration<double>(between_looks).count();
+  const double seconds = std::chrono::duration<double>(between_looks).count();
+  totals_.idle_seconds += seconds;
+  count_tail(seconds);
+}
+
+// By what this rank reported in this turn.
+void Mill::count_tail(double seconds) {
+  const schedule::Facts& mine = facts_[static_cast<std::size_t>(parts_.domain.rank())];
+  if (!lots_.left().empty() || mine.waiting_prompts > 0 || mine.awaited_work > 0 || mine.free_slots == 0) return;
+  totals_.tail_seconds += seconds;
+  totals_.tail_sequence_seconds += seconds * mine.running;
+  totals_.tail_place_seconds += seconds * (mine.running + mine.free_slots);
 }
 
 void Mill::store() {

@@ -78,6 +78,7 @@ class Mill {
   void expect_more();
   void take_step(const schedule::Decision& decision);
   void wait_a_little();
+  void count_tail(double seconds);
   void store();
   template <class Row>
   void send_home(const Row& row);

@@ -82,6 +82,8 @@ std::string Progress::metrics_line(const Totals& t, const std::optional<End>& en
   j["generated_tokens_per_second"] = rate(t.generated_tokens, last_.generated_tokens, seconds);
   put_seconds(j, t, SecondsOf::Run);
   put(j, t, CountOf::Prefix);
+  put(j, t, CountOf::Balance);
+  put_seconds(j, t, SecondsOf::Balance);
   put(j, t, CountOf::Exchange);
   put(j, t, CountOf::Steps);
   put(j, t, CountOf::Parts);

@@ -79,6 +79,10 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
   put(j["micro_batches"], t, CountOf::Steps);
   const std::uint64_t hit = t.prefix_hit_tokens, shared = std::max(t.prefix_shared_tokens, hit);
   j["prefix"] = {{"shared_tokens", shared}, {"hit_tokens", hit}, {"repeated_tokens", shared - hit}};
+  j["balance"] = {{"rows_mean_over_max", ratio(t.step_rows, t.busiest_rows, 1)},
+                  {"tail_seconds", t.tail_seconds},
+                  {"tail_utilisation", t.tail_place_seconds > 0 ? t.tail_sequence_seconds / t.tail_place_seconds : 1},
+                  {"replayed_tokens", t.replayed_tokens}};
   j["expert_load"] = {{"max_over_mean", s.expert_load.nodes_in_slices},
                       {"max_over_mean_balanced", s.expert_load.nodes},
                       {"expert_max_over_mean", s.expert_load.max_over_mean},

@@ -24,6 +24,7 @@ struct Totals {
   std::uint64_t prefix_hit_tokens = 0;     // not computed, because a prompt that begins alike was computed before
   std::uint64_t prefix_shared_tokens = 0;  // the same by the plan of the run, had no rank to repeat any
   std::uint64_t generated_tokens = 0;
+  std::uint64_t replayed_tokens = 0;     // computed again, because their sample was put back for lack of memory
   std::uint64_t decode_step_tokens = 0;  // generated in steps without prompt rows
   double prefill_seconds = 0;            // steps with prompt rows on any rank
   double decode_seconds = 0;             // steps without prompt rows
@@ -31,6 +32,11 @@ struct Totals {
   double pack_seconds = 0;               // listing rows, packing and sending them
   double wait_seconds = 0;               // waiting for other ranks within a step, with nothing else to do
   double idle_seconds = 0;               // without rows of its own, or waiting for the facts of its domain
+  double tail_seconds = 0;               // with places for sequences free and nothing left to fill them with
+  double tail_sequence_seconds = 0;      // these, times the sequences that ran
+  double tail_place_seconds = 0;         // these, times the sequences that could have run
+  std::uint64_t step_rows = 0;           // of all steps
+  std::uint64_t busiest_rows = 0;        // the same of the domain's rank with most rows in each
   std::uint64_t intra_node_bytes = 0;
   std::uint64_t inter_node_bytes = 0;
   std::uint64_t inter_node_bytes_minimum = 0;
@@ -61,6 +67,7 @@ enum class CountOf {
   Now,       // every line of metrics.jsonl; means nothing once the attempt is over
   Tokens,    // every line of metrics.jsonl and the summary, with rates
   Prefix,    // every line of metrics.jsonl; the summary has them, and their difference
+  Balance,   // every line of metrics.jsonl; the summary has them or ratios of them
   Exchange,  // every line of metrics.jsonl and the summary, without rates
   Steps,     // the same
   Parts,     // every line of metrics.jsonl; the summary has ratios of them
@@ -85,6 +92,9 @@ inline constexpr Count all_counts[] = {
     {"decode_step_tokens", &Totals::decode_step_tokens, CountOf::Tokens},
     {"prefix_shared_tokens", &Totals::prefix_shared_tokens, CountOf::Prefix},
     {"prefix_hit_tokens", &Totals::prefix_hit_tokens, CountOf::Prefix},
+    {"replayed_tokens", &Totals::replayed_tokens, CountOf::Balance},
+    {"step_rows", &Totals::step_rows, CountOf::Balance},
+    {"busiest_rows", &Totals::busiest_rows, CountOf::Balance},
     {"intra_node_bytes", &Totals::intra_node_bytes, CountOf::Exchange},
     {"inter_node_bytes", &Totals::inter_node_bytes, CountOf::Exchange},
     {"rows_sent", &Totals::rows_sent, CountOf::Exchange},
@@ -102,8 +112,8 @@ inline constexpr Count all_counts[] = {
 };
 
 // Seconds are averaged over ranks, because all ranks run for the same wall time. All of them are shown in every line of
-// metrics.jsonl and in the summary, there at the top or with the exchange.
-enum class SecondsOf { Run, Exchange };
+// metrics.jsonl and in the summary, there at the top, with the exchange, or as a ratio of them.
+enum class SecondsOf { Run, Exchange, Balance };
 struct Seconds {
   const char* name;
   double Totals::*member;
@@ -116,6 +126,9 @@ inline constexpr Seconds all_seconds[] = {
     {"idle_seconds", &Totals::idle_seconds},
     {"wait_seconds", &Totals::wait_seconds, SecondsOf::Exchange},
     {"pack_seconds", &Totals::pack_seconds, SecondsOf::Exchange},
+    {"tail_seconds", &Totals::tail_seconds, SecondsOf::Balance},
+    {"tail_sequence_seconds", &Totals::tail_sequence_seconds, SecondsOf::Balance},
+    {"tail_place_seconds", &Totals::tail_place_seconds, SecondsOf::Balance},
 };
 
 void put(nlohmann::ordered_json& json, const Totals& totals, CountOf of);

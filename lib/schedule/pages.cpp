@@ -31,11 +31,19 @@ PagePool::PagePool(std::uint32_t pages, std::uint32_t window)
 
 std::uint32_t PagePool::promise(std::uint32_t own, std::uint32_t end) const { return std::min(end - own, span_); }
 
-void PagePool::open(PageList& list, std::uint32_t own, std::uint32_t end) {
-  expect(list.pages.empty() && own <= end, "pages: a list is opened once");
+void PagePool::open(PageList& list, std::uint32_t own, std::uint32_t end, std::uint32_t last) {
+  expect(list.pages.empty() && own <= end && end <= last, "pages: a list is opened once");
   expect(promise(own, end) <= unpromised(), "pages: only free pages are promised");
-  list.first = 0, list.own = own, list.end = end, list.promised = 0;
+  list.first = 0, list.own = own, list.end = list.expected = end, list.last = last;
+  list.promised = list.owed = 0;
   renew_promise(list);
+}
+
+bool PagePool::take_back(PageList& list) {
+  if (list.promised == 0) return false;
+  list.end = std::max(list.own, static_cast<std::uint32_t>(list.pages.size())) + list.promised - 1;
+  renew_promise(list);
+  return true;
 }
 
 void PagePool::share(const PageList& from, std::uint32_t pages, PageList& list) {
@@ -53,12 +61,13 @@ std::uint32_t PagePool::rows_within(const PageList& list, std::uint32_t position
 
 void PagePool::reach(PageList& list, std::uint32_t positions) {
   const std::uint32_t pages = pages_for(positions);
-  expect(pages <= list.end, "pages: a sequence does not exceed its announced length");
+  expect(pages <= list.last, "pages: a sequence does not exceed its announced length");
   while (list.pages.size() < pages) {
     expect(list.promised > 0 || unpromised() > 0, "pages: only free pages are taken");
     list.pages.push_back(free_.back());
     holders_[static_cast<std::size_t>(free_.back().value)] = 1;
     free_.pop_back();
+    list.end = std::max(list.end, static_cast<std::uint32_t>(list.pages.size()));
     renew_promise(list);
   }
 }
@@ -66,10 +75,14 @@ void PagePool::reach(PageList& list, std::uint32_t positions) {
 void PagePool::slide(PageList& list, std::uint32_t position) {
   const std::uint32_t to = std::min(first_seen(position), static_cast<std::uint32_t>(list.pages.size()));
   if (to <= list.first) return;
+  const std::uint32_t released = to - std::min(to, std::max(list.first, list.own));
   for (; list.first < to; ++list.first) {
     release(list, list.first);
     list.pages[list.first] = PageId{-1};
   }
+  // A sequence that is longer than expected takes its next pages in place of those that it leaves.
+  const auto next = static_cast<std::uint32_t>(list.pages.size()) + released;
+  list.end = std::min(list.last, std::max(list.end, next));
   renew_promise(list);
 }
 
@@ -84,7 +97,7 @@ bool PagePool::keep(const PageList& from, std::uint32_t rows, PageList& list) {
   for (std::size_t page : lend) lent_[page] = true;
   lent_pages_ += static_cast<std::uint32_t>(lend.size());
 
-  list.own = list.end = pages;
+  list.own = list.end = list.expected = list.last = pages;
   list.first = first;
   list.pages.assign(first, PageId{-1});
   list.pages.insert(list.pages.end(), from.pages.begin() + first, from.pages.begin() + pages);
@@ -95,6 +108,7 @@ bool PagePool::keep(const PageList& from, std::uint32_t rows, PageList& list) {
 void PagePool::close(PageList& list) {
   for (auto p = static_cast<std::uint32_t>(list.pages.size()); p > list.first; --p) release(list, p - 1);
   promised_ -= list.promised;
+  owed_ -= list.owed;
   list = {};
 }
 
@@ -119,14 +133,19 @@ std::uint32_t PagePool::first_seen(std::uint32_t position) const {
 }
 
 // The initial promise less the own pages that the list holds, and never more than the pages it has yet to take.
-void PagePool::renew_promise(PageList& list) {
+std::uint32_t PagePool::promise_up_to(const PageList& list, std::uint32_t end) const {
   const auto size = static_cast<std::uint32_t>(list.pages.size());
   const std::uint32_t from = std::max(list.own, list.first);
   const std::uint32_t held = size > from ? size - from : 0;
-  const std::uint32_t at_most = promise(list.own, list.end);
-  const std::uint32_t now = std::min(at_most - std::min(at_most, held), list.end - std::max(list.own, size));
-  promised_ += now - list.promised;
-  list.promised = now;
+  const std::uint32_t at_most = promise(list.own, end);
+  return std::min(at_most - std::min(at_most, held), end - std::max(list.own, size));
+}
+
+void PagePool::renew_promise(PageList& list) {
+  const std::uint32_t now = promise_up_to(list, list.end);
+  const std::uint32_t owed = promise_up_to(list, std::max(list.end, list.expected)) - now;
+  promised_ += now - list.promised, owed_ += owed - list.owed;
+  list.promised = now, list.owed = owed;
 }
 
 }  // namespace moemill::schedule

@@ -3,10 +3,12 @@
 // by the scheduler; the layers own the memory.
 //
 // Layers with a window never read a page that lies outside it, so a list frees such pages as its sequence advances and
-// holds only those that the window can touch. A list is promised that many pages when it is opened, so a sequence that
-// has started can always continue. A step of many rows may also borrow pages that no list was promised.
+// holds only those that the window can touch. A list is promised the pages of its expected length when it is opened. A
+// sequence that becomes longer takes pages that no list was promised, or, when there are none, one that was promised to
+// another list and is owed to it from then on. A step of many rows may also borrow pages that no list was promised.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -37,8 +39,11 @@ struct PageList {
   std::vector<PageId> pages;   // for positions from 0 on; PageId{-1} where freed
   std::uint32_t first = 0;     // index of the first page that is not freed
   std::uint32_t own = 0;       // index of the first page that is, or will be, allocated for this list
-  std::uint32_t end = 0;       // number of pages of the whole sequence
+  std::uint32_t end = 0;       // number of pages up to which some are promised
+  std::uint32_t expected = 0;  // the same when the list was opened
+  std::uint32_t last = 0;      // the most pages of the whole sequence
   std::uint32_t promised = 0;  // pages that are reserved for this list but not taken yet
+  std::uint32_t owed = 0;      // pages that were promised to it and that others have taken
 };
 
 class PagePool {
@@ -50,13 +55,22 @@ class PagePool {
   std::uint32_t free() const { return static_cast<std::uint32_t>(free_.size()); }
   // Pages that are free and not promised to any list.
   std::uint32_t unpromised() const { return free() - promised_ - lent_pages_; }
+  // Pages that are free, promised or not, and not set aside.
+  std::uint32_t unlent() const { return free() - lent_pages_; }
+  // Unpromised pages that are not owed either: a list may be opened with so many.
+  std::uint32_t available() const { return unpromised() - std::min(unpromised(), owed_); }
   std::uint32_t holders(PageId page) const { return holders_[static_cast<std::size_t>(page.value)]; }
 
   // The number of pages that a list with pages own .. end - 1 is promised. A sequence that advances by one row at a
   // time never holds more.
   std::uint32_t promise(std::uint32_t own, std::uint32_t end) const;
-  // Opens an empty list with that promise. Callers check unpromised() first: it is our bug if there are too few.
-  void open(PageList& list, std::uint32_t own, std::uint32_t end);
+  // What is promised to the list if it is to have pages up to `end`.
+  std::uint32_t promise_up_to(const PageList& list, std::uint32_t end) const;
+  // Opens an empty list with that promise; it may get `last` pages. Callers check available() first: it is our bug if
+  // there are too few.
+  void open(PageList& list, std::uint32_t own, std::uint32_t end, std::uint32_t last);
+  // Takes back a promised page, which is owed to the list from then on. False if none is promised.
+  bool take_back(PageList& list);
   // Makes the first `pages` pages of `from` the first pages of `list`; both lists hold them.
   void share(const PageList& from, std::uint32_t pages, PageList& list);
   // How many of `rows` rows starting at `position` can get pages now. At least one if all rows before `position` are
@@ -84,6 +98,7 @@ class PagePool {
   std::uint32_t window_;
   std::uint32_t span_;                  // the largest number of pages that a window can touch
   std::uint32_t promised_ = 0;          // pages promised to all lists together
+  std::uint32_t owed_ = 0;              // pages owed to all lists together
   std::uint32_t lent_pages_ = 0;        // free pages set aside: one for each page that is lent
   std::vector<std::uint32_t> holders_;  // [pages]
   // [pages] Whether a list with a window has lent the page to one that may hold it longer. When it gives back such a

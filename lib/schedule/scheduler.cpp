@@ -124,7 +124,7 @@ void Scheduler::commit(std::span<const Drawn> drawn) {
     if (use.purpose != LogitPurpose::Sample) continue;
     expect(d < drawn.size(), "scheduler: one drawn token for each sample use");
     Sequence& sequence = s.entry(use.slot).sequence;
-    if (drawn[d].finish != FinishReason::Error) s.draw(sequence, drawn[d].token);
+    if (drawn[d].finish != FinishReason::Error) s.draw(s.entry(use.slot), drawn[d].token);
     expect(drawn[d].finish != FinishReason::None || sequence.length() < sequence.prompt->params.max_tokens,
            "scheduler: a sample ends at max_tokens");
     if (drawn[d].finish != FinishReason::None) s.finish(use.slot, drawn[d].finish);
@@ -141,19 +141,21 @@ void Scheduler::commit(std::span<const Drawn> drawn) {
   s.make_room();
 }
 
-// Nothing can be admitted as long as no sequence ends: a page that one takes was promised to it. A window's promise
-// shrinks before the end.
-bool Scheduler::only_continues() const {
+// Nothing can be admitted as long as no sequence ends: a page that one takes was promised to it, or is one that others
+// lack. A window's promise shrinks before the end.
+std::uint32_t Scheduler::only_continues() const {
   const State& s = *state_;
-  return s.prefilling.empty() && s.parked.empty() && (s.waiting.empty() || (s.settings.window == 0 && !s.next()));
+  const bool changes = !s.prefilling.empty() || !s.parked.empty();
+  if (changes || (!s.waiting.empty() && (s.settings.window > 0 || s.next()))) return 0;
+  return s.grows_for();
 }
 
 void Scheduler::continue_all(std::uint32_t steps) {
   State& s = *state_;
-  expect(only_continues(), "scheduler: several steps at once have rows of running sequences only");
+  expect(only_continues() >= steps, "scheduler: several steps at once have rows of running sequences only");
   s.recycle_finished();
   s.step.clear(), s.uses.clear(), s.copies.clear();
-  for (SlotId slot : s.running) s.continue_running(s.entry(slot), steps);
+  for (std::size_t nth = 0; nth < s.running.size(); ++nth) s.continue_running(nth, steps);
 }
 
 std::span<const LogitUse> Scheduler::uses() const { return state_->uses; }
@@ -161,6 +163,8 @@ std::span<const SlotId> Scheduler::finished() const { return state_->finished; }
 const Sequence& Scheduler::sequence(SlotId slot) const { return state_->entry(slot).sequence; }
 std::uint64_t Scheduler::shared_rows() const { return state_->shared_rows; }
 std::uint64_t Scheduler::planned_rows() const { return state_->planned_rows; }
+std::uint64_t Scheduler::prompt_rows_again() const { return state_->prompt_rows_again; }
+std::uint64_t Scheduler::generated_rows_again() const { return state_->generated_rows_again; }
 std::uint32_t Scheduler::slot_count() const { return static_cast<std::uint32_t>(state_->entries.size()); }
 bool Scheduler::idle() const {
   auto ended = [](const auto& prompt) { return prompt->unfinished == 0; };

@@ -1,14 +1,17 @@
 // One rank's sequences: which prompts are admitted, which rows a step has, what a drawn token changes. Host only. The
 // mill drives it: facts() -> decide() -> add() dealt prompts -> plan_step() -> forward and sampling -> commit().
 //
-// The policy: a prompt is admitted when a slot and all pages that one of its samples may ever hold at a time are free,
-// in both groups, so no sequence is evicted, or computed twice, for lack of memory. The waiting prompt with the most
-// work goes first; only prompts that wait for rows which another one is computing are overtaken. Its rows are computed
-// in chunks that fill the part of the step that generated rows leave, and pages outside the window are freed after each
-// chunk. After its last row all its samples draw their first token. One sample continues in the prompt's pages; the
-// others queue for a slot and pages (they share the full prompt pages and copy the partial page) and go before any new
-// prompt, so n samples that do not fit together run one after another. Every running sequence has a row in every step;
-// resumed tokens are replayed several per step.
+// The policy: a prompt is admitted when a slot and all pages that one of its samples is expected to hold at a time are
+// free, in both groups, and one more. What is expected is the mean length of the samples so far (of the prompt's, else
+// of the rank's); before any has ended, max_tokens. A sample that becomes longer takes pages that nobody was promised,
+// then those that the youngest samples were promised; when no page is free, the youngest sample is put back: its pages
+// go, its tokens stay, and it is the first to start again, when its tokens are replayed. The waiting prompt with the
+// most work goes first; only prompts that wait for rows which another one is computing are overtaken. Its rows are
+// computed in chunks that fill the part of the step that generated rows leave, and pages outside the window are freed
+// after each chunk. After its last row all its samples draw their first token. One sample continues in the prompt's
+// pages; the others queue for a slot and pages (they share the full prompt pages and copy the partial page) and go
+// before any new prompt, so n samples that do not fit together run one after another. Every running sequence has a row
+// in every step; tokens are replayed several per step.
 #pragma once
 
 #include <cstdint>
@@ -57,9 +60,9 @@ class Scheduler {
   // Takes one Drawn for each use with purpose Sample, in the order of uses(). Frees the pages of finished sequences at
   // once; the sequences can be read until the next plan_step(). Must be called after every step, even without rows.
   void commit(std::span<const Drawn> drawn);
-  // Whether the next step has one row for each running sequence and no other, and so on until one of them ends or a
-  // prompt is added.
-  bool only_continues() const;
+  // In so many of the next steps there is one row for each running sequence and no other, unless one of them ends or a
+  // prompt is added; 0 if that is not so in the next one.
+  std::uint32_t only_continues() const;
   // So many steps of this kind at once, of counted prompts, in place of plan_step() and commit() with draws that end
   // nothing.
   void continue_all(std::uint32_t steps);
@@ -72,7 +75,10 @@ class Scheduler {
   // Prompt rows so far that were not computed, because another prompt that begins alike had computed them.
   std::uint64_t shared_rows() const;
   std::uint64_t planned_rows() const;  // the same by the prompts' planned_tokens
-  bool idle() const;                   // true if no prompt is on hand
+  // Rows that were computed again, of samples that were put back and of their prompts.
+  std::uint64_t prompt_rows_again() const;
+  std::uint64_t generated_rows_again() const;
+  bool idle() const;  // true if no prompt is on hand
   // After a Drain decision: every unfinished sample with generated tokens, by prompt and sample.
   std::vector<Partial> partials() const;
 

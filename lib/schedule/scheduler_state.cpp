@@ -33,9 +33,11 @@ std::uint32_t Scheduler::State::promise(PageGroup group, std::uint32_t shared_pa
 
 bool Scheduler::State::fits_now(const Candidate& candidate) const {
   const Active& prompt = **candidate.prompt;
+  const auto resumed = static_cast<std::uint32_t>(prompt.work.samples.front().resumed.size());
+  const std::uint32_t pages = pages_to_reserve(prompt, resumed);
   return std::all_of(groups.begin(), groups.end(), [&](PageGroup g) {
-    return promise(g, candidate.shared_pages(), pages_for(prompt.rows()), pages_of_sample(prompt.work),
-                   prompt.work.samples.size()) <= pool(g).unpromised();
+    return promise(g, candidate.shared_pages(), pages_for(prompt.rows()), pages, prompt.work.samples.size()) <=
+           pool(g).available();
   });
 }
 
@@ -85,23 +87,26 @@ Active& Scheduler::State::admit(const Candidate& candidate) {
   prompt.unstarted = prompt.unfinished - 1;
 
   if (!prompt.work.is_counted()) entry(prompt.slots.front()).sequence.generated.reserve(prompt.work.params.max_tokens);
-  open_pages(prompt, candidate);
+  open_pages(prompt, prompt.slots.front(), candidate.shared_pages());
+  if (prompt.place) begin_with(prompt, candidate);
+  // Not before: its pages are those that were counted for it.
+  for (const SampleWork& sample : prompt.work.samples) count(prompt, sample.resumed.size());
   prefilling.push_back(&prompt);
   return prompt;
 }
 
-void Scheduler::State::open_pages(Active& prompt, const Candidate& candidate) {
-  const std::uint32_t shared = candidate.shared_pages();
-  const std::uint32_t prompt_pages = pages_for(prompt.rows()), all_pages = pages_of_sample(prompt.work);
+// For the rows of a prompt and the sample that continues it.
+void Scheduler::State::open_pages(Active& prompt, SlotId first, std::uint32_t shared_pages) {
+  const std::uint32_t of_prompt = pages_for(prompt.rows()), last = pages_of_sample(prompt.work);
+  const std::uint32_t end = pages_to_reserve(prompt, entry(first).sequence.length());
   for (PageGroup g : groups) {
     if (prompt.slots.size() == 1) {
-      pool(g).open(list(prompt.pages, g), shared, all_pages);
+      pool(g).open(list(prompt.pages, g), shared_pages, end, last);
     } else {
-      pool(g).open(list(prompt.pages, g), shared, prompt_pages);
-      pool(g).open(list(entry(prompt.slots.front()).pages, g), prompt_pages, all_pages);
+      pool(g).open(list(prompt.pages, g), shared_pages, of_prompt, of_prompt);
+      pool(g).open(list(entry(first).pages, g), of_prompt, end, last);
     }
   }
-  if (prompt.place) begin_with(prompt, candidate);
 }
 
 std::uint32_t Scheduler::State::rows_within(const Pages& pages, std::uint32_t position, std::uint32_t rows) const {
@@ -138,10 +143,17 @@ std::uint32_t Scheduler::State::want_logits(std::uint32_t row) {
   return static_cast<std::uint32_t>(step.logit_rows.size() - 1);
 }
 
-// One row for each running sequence. Rows beyond one for each prefilling prompt go to replays of resumed tokens.
+// One row for each running sequence, unless there is no page for it. Rows beyond one for each prefilling prompt go to
+// replays of resumed tokens.
 void Scheduler::State::plan_generated(std::uint32_t& budget) {
   std::uint32_t spare = budget - static_cast<std::uint32_t>(running.size() + prefilling.size());
-  for (SlotId slot : running) {
+  oldest_waits = false;
+  for (std::size_t nth = 0; nth < running.size(); ++nth) {
+    if (!find_page(nth)) {
+      oldest_waits = nth == 0 && !running.empty();
+      continue;
+    }
+    const SlotId slot = running[nth];
     Entry& e = entry(slot);
     std::uint32_t position = e.next_position();
     std::uint32_t rows = rows_within(e.pages, position, 1 + std::min(e.pending() - 1, spare));
@@ -161,6 +173,10 @@ void Scheduler::State::plan_prompt(Active& prompt, std::uint32_t& budget) {
   std::uint32_t first_row = step.rows();
   add_rows(RowKind::Prompt, rows, prompt.computed, prompt.pages);
   add_tokens(prompt.work, prompt.work.tokens, prompt.computed, rows);
+  if (prompt.again) {
+    prompt_rows_again += rows;
+    return;
+  }
 
   std::uint32_t last = prompt.length() - 1;  // the row that predicts the first generated token
   for (std::uint32_t r = 0; prompt.work.params.prompt_logprobs && r < rows; ++r) {
@@ -181,6 +197,7 @@ void Scheduler::State::plan_prompt(Active& prompt, std::uint32_t& budget) {
 void Scheduler::State::advance_planned_rows() {
   std::size_t s = 0;
   for (SlotId slot : running) {
+    if (oldest_waits && slot == running.front()) continue;
     Entry& e = entry(slot);
     e.computed += step.segments[s++].rows;
     slide(e.pages, e.next_position());
@@ -195,21 +212,29 @@ void Scheduler::State::advance_planned_rows() {
   expect(s == step.segments.size(), "scheduler: every planned segment is accounted for");
 }
 
-void Scheduler::State::draw(Sequence& sequence, TokenId token) {
-  if (sequence.prompt->is_counted()) {
-    ++sequence.counted;
+void Scheduler::State::draw(Entry& e, TokenId token) {
+  if (e.prompt->work.is_counted()) {
+    ++e.sequence.counted;
   } else {
-    sequence.generated.push_back(token);
+    e.sequence.generated.push_back(token);
   }
+  count(*e.prompt, 1);
+}
+
+void Scheduler::State::count(Active& prompt, std::uint64_t tokens) {
+  lengths.tokens += tokens, prompt.lengths.tokens += tokens;
 }
 
 // So many steps of one row, page by page: a window frees a page before another one is taken.
-void Scheduler::State::continue_running(Entry& e, std::uint32_t rows) {
+void Scheduler::State::continue_running(std::size_t nth, std::uint32_t rows) {
+  Entry& e = entry(running[nth]);
   expect(e.prompt->work.is_counted() && e.pending() == 1, "scheduler: several steps at once are of counted prompts");
   while (rows > 0) {
     const std::uint32_t position = e.next_position(), now = std::min(rows, page_tokens - position % page_tokens);
+    expect(find_page(nth), "scheduler: only_continues() says for how many steps there are pages");
     for (PageGroup g : groups) pool(g).reach(list(e.pages, g), position + now);
     e.computed += now, e.sequence.counted += now, rows -= now;
+    count(*e.prompt, now);
     slide(e.pages, e.next_position());
   }
   expect(e.sequence.length() < e.prompt->work.params.max_tokens, "scheduler: a sample ends at max_tokens");
@@ -221,6 +246,7 @@ void Scheduler::State::finish(SlotId slot, FinishReason reason) {
   close(e.pages);
   --e.prompt->unfinished;
   ++ended, ended_tokens += e.sequence.length();
+  if (e.prompt->work.params.max_tokens > 0) ++lengths.ended, ++e.prompt->lengths.ended;
   finished.push_back(slot);
 }
 
@@ -243,6 +269,15 @@ void Scheduler::State::close(Pages& pages) {
 
 // Called when all prompt rows are in the cache and the first tokens are drawn.
 void Scheduler::State::end_prefill(Active& prompt) {
+  if (prompt.again) {
+    start_first_sample(*std::exchange(prompt.again, std::nullopt));
+  } else {
+    end_first_prefill(prompt);
+  }
+  if (prompt.unstarted == 0) close(prompt.pages);
+}
+
+void Scheduler::State::end_first_prefill(Active& prompt) {
   for (std::size_t s = 0; s < prompt.slots.size(); ++s) {
     SlotId slot = prompt.slots[s];
     if (prompt.work.params.max_tokens == 0) finish(slot, FinishReason::Length);
@@ -255,7 +290,6 @@ void Scheduler::State::end_prefill(Active& prompt) {
       parked.push_back(slot);
     }
   }
-  if (prompt.unstarted == 0) close(prompt.pages);
 }
 
 // The first sample continues in the prompt's pages.
@@ -271,24 +305,26 @@ void Scheduler::State::start_first_sample(SlotId slot) {
 }
 
 // Gives a parked sample its pages: the prompt's full pages, the prompt's partial page (or a copy if another sample uses
-// it), and a promise of the pages that it may need after them. Returns false if a place or pages are lacking.
+// it), and a promise of the pages that it is expected to need after them. Returns false if a place or pages are
+// lacking.
 bool Scheduler::State::start(SlotId slot) {
   Entry& e = entry(slot);
   Active& prompt = *e.prompt;
+  if (prompt.computed < prompt.rows()) return start_again(slot);
   const std::uint32_t full = prompt.length() / page_tokens, partial_tokens = prompt.length() % page_tokens;
-  const std::uint32_t all = pages_of_sample(prompt.work);
+  const std::uint32_t end = pages_to_reserve(prompt, e.sequence.length());
   auto shared = [&](PageGroup g) {
     const auto& pages = list(prompt.pages, g).pages;
     const bool copy = partial_tokens > 0 && pool(g).holders(pages.back()) > 1;
     return copy ? full : static_cast<std::uint32_t>(pages.size());
   };
-  auto lacks = [&](PageGroup g) { return pool(g).promise(shared(g), all) > pool(g).unpromised(); };
+  auto lacks = [&](PageGroup g) { return pool(g).promise(shared(g), end) > pool(g).available(); };
   if (free_places() == 0 || std::any_of(groups.begin(), groups.end(), lacks)) return false;
 
   for (PageGroup g : groups) {
     const std::uint32_t count = shared(g);
     PageList &from = list(prompt.pages, g), &to = list(e.pages, g);
-    pool(g).open(to, count, all);
+    pool(g).open(to, count, end, pages_of_sample(prompt.work));
     pool(g).share(from, count, to);
     if (count == from.pages.size()) continue;
     pool(g).reach(to, prompt.length());
@@ -302,18 +338,18 @@ bool Scheduler::State::start(SlotId slot) {
 }
 
 // Starts parked samples strictly in order. Each of them starts eventually: no prompt is admitted while a sample is
-// parked, and when its prompt was admitted, one sample's pages fitted beside all prompts that are still active.
+// parked, and where nothing else can go on, make_room() leaves it the whole cache.
 void Scheduler::State::start_parked() {
   std::size_t started = 0;
   while (started < parked.size() && start(parked[started])) ++started;
   parked.erase(parked.begin(), parked.begin() + static_cast<std::ptrdiff_t>(started));
 }
 
-// Prefixes that wait for their readers take pages that admission did not count on. Where nothing else can go on, they
-// are given back; their readers compute them again.
+// Prefixes that wait for their readers, and prompts whose samples are parked, take pages that admission did not count
+// on. Where nothing else can go on, they are given back, and computed again when they are needed.
 void Scheduler::State::make_room() {
   if (!running.empty() || !prefilling.empty() || (waiting.empty() && parked.empty()) || next()) return;
-  give_back_prefixes();
+  drop_idle_pages(parked.empty() ? nullptr : entry(parked.front()).prompt);
   start_parked();
 }
 

@@ -15,9 +15,14 @@
 
 namespace moemill::schedule {
 
+// Generated tokens so far, and how many samples they belong to that have ended.
+struct Lengths {
+  std::uint64_t tokens = 0, ended = 0;
+};
+
 // A prompt in flight. It holds the pages of its rows until every sample has started or ended. If it has only one
 // sample, its pages are reserved for prompt and sample together, and the sample takes them over after the last prompt
-// row.
+// row. If one is put back and the prompt's pages are gone, its rows are computed again for it.
 struct Active {
   PromptWork work;
   std::vector<SlotId> slots;  // [samples]; the first sample continues in the prompt's pages
@@ -25,6 +30,8 @@ struct Active {
   std::uint32_t computed = 0;  // prompt rows computed so far
   std::uint32_t unfinished = 0;
   std::uint32_t unstarted = 0;  // samples without pages
+  std::optional<SlotId> again;  // the sample for which the rows are being computed again
+  Lengths lengths;              // of its samples
   PrefixNode* place = nullptr;  // in the tree of prefixes; null: shares nothing
   std::uint32_t own_rows = 0;   // to be computed, as far as was known when it was added
 
@@ -77,11 +84,13 @@ struct Scheduler::State {
   std::vector<std::unique_ptr<Active>> active;
   std::vector<Active*> prefilling;  // in order of admission; all but the last compute all their rows in a step
   std::vector<SlotId> running;      // in order of start
+  bool oldest_waits = false;        // the first of them has no row in this step
   std::vector<SlotId> parked;       // samples with tokens to continue from but without a place or pages; a queue
   std::deque<Entry> entries;        // indexed by slot
   std::vector<SlotId> free_slots;
 
   std::uint64_t ended = 0, ended_tokens = 0;                   // samples that have ended
+  Lengths lengths;                                             // of samples that generate anything
   std::uint64_t taken_sequences = 0, taken_prompt_tokens = 0;  // of all prompts so far
 
   Step step;
@@ -93,6 +102,7 @@ struct Scheduler::State {
   PrefixNode* expected = nullptr;  // waits for prompts that are still to be added
   std::uint64_t shared_rows = 0;   // prompt rows that were not computed because another prompt's were
   std::uint64_t planned_rows = 0;  // the same by the plan of the run
+  std::uint64_t prompt_rows_again = 0, generated_rows_again = 0;  // of samples that were put back
 
   explicit State(const SchedulerSettings& s)
       : settings(s),
@@ -124,7 +134,7 @@ struct Scheduler::State {
   std::optional<Candidate> next() const { return next(waiting.begin()); }
   std::optional<Candidate> next(Waiting::const_iterator from) const;
   Active& admit(const Candidate& candidate);
-  void open_pages(Active& prompt, const Candidate& candidate);
+  void open_pages(Active& prompt, SlotId first, std::uint32_t shared_pages);
   SlotId new_slot();
 
   // Prefixes (scheduler_prefixes.cpp).
@@ -141,6 +151,16 @@ struct Scheduler::State {
   void leave_place(Active& prompt);
   void give_back_prefixes();
 
+  // Expected lengths, and what happens when they are exceeded (scheduler_growth.cpp).
+  std::uint64_t expected_tokens(const Active& prompt) const;
+  std::uint32_t pages_to_reserve(const Active& prompt, std::uint32_t generated) const;
+  bool find_page(std::size_t nth);
+  bool take_back_promise(PageGroup group, std::size_t nth);
+  void put_back_youngest();
+  bool drop_idle_pages(const Active* except);
+  bool start_again(SlotId slot);
+  std::uint32_t grows_for() const;
+
   // Rows.
   void plan_generated(std::uint32_t& budget);
   void plan_prompt(Active& prompt, std::uint32_t& budget);
@@ -151,10 +171,12 @@ struct Scheduler::State {
 
   // Consequences.
   void advance_planned_rows();
-  void draw(Sequence& sequence, TokenId token);
-  void continue_running(Entry& entry, std::uint32_t rows);
+  void draw(Entry& entry, TokenId token);
+  void count(Active& prompt, std::uint64_t tokens);
+  void continue_running(std::size_t nth, std::uint32_t rows);
   void finish(SlotId slot, FinishReason reason);
   void end_prefill(Active& prompt);
+  void end_first_prefill(Active& prompt);
   void start_first_sample(SlotId slot);
   bool start(SlotId slot);
   void start_parked();

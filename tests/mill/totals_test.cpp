@@ -31,10 +31,10 @@ TEST_CASE("totals: an attempt that is over is read back from its last line of me
   for (const Count& count : all_counts) attempt.*count.member = number++;
   for (const Seconds& second : all_seconds) attempt.*second.member = static_cast<double>(number++);
   nlohmann::ordered_json line;
-  for (CountOf of : {CountOf::Now, CountOf::Tokens, CountOf::Prefix, CountOf::Exchange, CountOf::Steps, CountOf::Parts,
-                     CountOf::Memory})
+  for (CountOf of : {CountOf::Now, CountOf::Tokens, CountOf::Prefix, CountOf::Balance, CountOf::Exchange,
+                     CountOf::Steps, CountOf::Parts, CountOf::Memory})
     put(line, attempt, of);
-  put_seconds(line, attempt, SecondsOf::Run), put_seconds(line, attempt, SecondsOf::Exchange);
+  for (SecondsOf of : {SecondsOf::Run, SecondsOf::Exchange, SecondsOf::Balance}) put_seconds(line, attempt, of);
   const Totals again = totals_in(nlohmann::json(line));
   for (const Count& count : all_counts) {
     const bool is_kept = count.of != CountOf::Rows && count.of != CountOf::Now;

@@ -23,6 +23,7 @@ LAYOUTS = [
     dict(ranks=2, micro=2),
     dict(ranks=3, micro=2, batch=16, seqs=16, prefer="avx512_bf16"),
     dict(ranks=1, kv=256),
+    dict(ranks=2, kv=320, seqs=16),
     dict(ranks=2, prefix="off"),
     dict(ranks=0, isa="plain"),
     dict(ranks=2, isa="avx2", threads=2),

@@ -253,7 +253,7 @@ TEST_CASE("a counted prompt takes the rows and pages of one with tokens, and sev
     PromptWork counted = prompt(0, 0, 3, 400);
     counted.counted_tokens = 150;
     each.add(prompt(0, 150, 3, 400)), at_once.add(std::move(counted));
-    CHECK_FALSE(at_once.only_continues());
+    CHECK(at_once.only_continues() == 0);
     for (int step = 0; step < 2; ++step) {
       const Step &a = each.plan_step(prefill()), &b = at_once.plan_step(prefill());
       CHECK(a.rows() == b.rows());
@@ -263,7 +263,7 @@ TEST_CASE("a counted prompt takes the rows and pages of one with tokens, and sev
       CHECK(each.facts() == at_once.facts());
     }
     for (const std::uint32_t steps : {1u, 63u, 200u, 133u}) {  // the samples have 399 tokens in the end, of 400
-      REQUIRE(at_once.only_continues());
+      REQUIRE(at_once.only_continues() >= steps);
       for (std::uint32_t step = 0; step < steps; ++step) each.plan_step(prefill()), draw_and_commit(each);
       at_once.continue_all(steps);
       CHECK(each.facts() == at_once.facts());

@@ -425,6 +425,8 @@ Outcome Job::run() {
   outcome_.steps = now_;
   if (outcome_.end == Phase::Finished) CHECK(keepers_.all_written());
   for (const auto& one : ranks_) {
+    outcome_.prompt_rows_again += one->scheduler.prompt_rows_again();
+    outcome_.generated_rows_again += one->scheduler.generated_rows_again();
     for (const Partial& partial : one->scheduler.partials()) {
       outcome_.partials[{partial.prompt_index, partial.sample_index}].assign(partial.tokens.begin(),
                                                                              partial.tokens.end());

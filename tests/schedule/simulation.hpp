@@ -44,6 +44,7 @@ struct Outcome {
   std::uint64_t rows = 0;                   // sum over all ranks and steps
   std::uint64_t slowest_rows = 0;           // sum over steps of the busiest rank's rows, which lockstep waits for
   std::uint64_t prompt_rows = 0;
+  std::uint64_t prompt_rows_again = 0, generated_rows_again = 0;  // of samples that were put back
   std::uint64_t shared_rows = 0;                  // of prompts, not computed because they begin like others
   std::vector<std::vector<std::uint64_t>> dealt;  // [ranks] prompts
   std::uint32_t busy_at_first = 0;                // ranks with rows in the first step

@@ -50,6 +50,7 @@ def make_run(folder, attempts=1, lines=5, done=True, code=0, counts=True):
             "exchange": {"intra_node_bytes": 5 * 10**9, "inter_node_bytes": 5 * 10**8, "rows_sent": 5000, "rows_deduplicated": 5,
                          "inter_node_bytes_minimum": 4 * 10**8, "messages": 777, "nodes_per_row": 1.25, "wait_seconds": 1.5, "pack_seconds": 1.0},
             "micro_batches": {"steps_with_one": 500, "steps_with_two": 1200},
+            "balance": {"rows_mean_over_max": .93, "tail_seconds": 4.0, "tail_utilisation": .61, "replayed_tokens": 1234},
             "expert_load": {"max_over_mean": 1.75, "max_over_mean_balanced": 1.25, "expert_max_over_mean": 2.25},
             "cost": {"currency": "EUR", "total": 0.072, "per_million_tokens": 2.4, "per_million_output_tokens": 14.4}, "exit_code": code}))
         tokens = [[1] * (1 + i % 200) for i in range(rows)]
@@ -136,6 +137,7 @@ def a_finished_run(work):
     text = page(make_run(work / "first"))
     for word in ("first</h1>", "finished", "50 of 50 completions", "Tiny-MoE", "8 ranks of 2 nodes", "Tokens per second", "Expert load by layer",
                  "0.072 EUR", "<td>all attempts</td>", "2.5 EUR per hour and node", "copies saved (row already on its way to that node)",
+                 "the mean rank over the busiest</td><td class=n>0.93", "61 %</td>", "again for lack of KV cache",
                  "steps with one micro-batch, with two", "nodes that compute a row</td><td class=n>1.25",
                  "34.0 % of the completions were cut at max_tokens", "5 GB", "2.2 times the mean"):
         check(word in text, word)

@@ -71,12 +71,14 @@ const schedule::Facts& DryRank::facts(std::uint32_t steps_ahead) {
   catch_up();
   facts_ = scheduler_.facts(steps_ahead);
   // What a rank asks for ahead changes with every step. If not all that run drew in the last step, others have started.
-  if (steps_ahead > 0 || !scheduler_.only_continues() || facts_->running != continuing_.size()) return *facts_;
-  if (all_dealt_ && facts_->waiting_prompts == 0) {
+  if (steps_ahead > 0 || facts_->running != continuing_.size()) return *facts_;
+  const std::uint32_t continues = scheduler_.only_continues();
+  if (continues == 0) return *facts_;
+  if (all_dealt_ && facts_->waiting_prompts == 0 && continues == UINT32_MAX) {
     steps_alone_ = 0;
     std::sort(continuing_.begin(), continuing_.end(), [](const auto& a, const auto& b) { return a.left > b.left; });
   } else {
-    steps_alike_ = UINT32_MAX;
+    steps_alike_ = continues;
     for (const Continuing& sample : continuing_) steps_alike_ = std::min(steps_alike_, sample.left - 1);
   }
   return *facts_;

@@ -207,6 +207,11 @@ class Page:
         m = (run.summary.get("micro_batches") if run.summary_counts else None) or {n: run.metrics.sum(n) for n in STEPS}
         if m.get("steps_with_two"):
             rows.append(("steps with one micro-batch, with two", f"{compact(m.get('steps_with_one', 0))}, {compact(m['steps_with_two'])}"))
+        b = run.summary.get("balance") if run.summary_counts else None
+        if b:
+            rows.append(("rows of a step, the mean rank over the busiest", f"{b['rows_mean_over_max']:.2f}"))
+            rows.append(("tail (places free, nothing left to deal), places taken in it", f"{clock(b['tail_seconds'])}, {100 * b['tail_utilisation']:.0f} %"))
+            if b["replayed_tokens"]: rows.append(("tokens computed again for lack of KV cache", compact(b["replayed_tokens"])))
         moved = e["intra_node_bytes"] + e["inter_node_bytes"]
         seen = any(value is not None for key in Metrics.BYTES.values() for _, value in run.metrics.rates(key, "rank 0"))
         picture = self.pictures.exchange() if moved and seen else ""

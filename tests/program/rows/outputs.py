@@ -181,13 +181,15 @@ def every_key_of_the_summary():
     keys = """prompts_total prompts_done prompts_failed failed_by_code double_bos_prompts completions prompt_tokens cached_prompt_tokens generated_tokens
         wall_seconds load_seconds prefill_seconds decode_seconds exchange_seconds idle_seconds tokens_per_second
         prefill_tokens_per_second decode_tokens_per_second core_hours_allocated core_hours_used ranks nodes attempts resumed_rows peak_rss_bytes
-        memory kv_bytes_per_token exchange micro_batches prefix expert_load row_seconds cost predicted exit_code""".split()
+        memory kv_bytes_per_token exchange micro_batches prefix balance expert_load row_seconds cost predicted exit_code""".split()
     check(list(s) == keys, list(s))
     check(list(s["exchange"]) == ["intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated", "inter_node_bytes_minimum",
                                   "messages", "nodes_per_row", "wait_seconds", "pack_seconds"], s["exchange"])
     check(list(s["expert_load"]) == ["max_over_mean", "max_over_mean_balanced", "expert_max_over_mean", "work_max_over_mean",
                                      "work_max_over_mean_unsplit"])
     check(list(s["micro_batches"]) == ["steps_with_one", "steps_with_two"])
+    check(list(s["balance"]) == ["rows_mean_over_max", "tail_seconds", "tail_utilisation", "replayed_tokens"], s["balance"])
+    check(0.5 < s["balance"]["rows_mean_over_max"] <= 1 and 0 <= s["balance"]["tail_utilisation"] <= 1 and s["balance"]["tail_seconds"] >= 0, s["balance"])
     check(s["micro_batches"]["steps_with_one"] > 0 and s["micro_batches"]["steps_with_two"] > 0, s)  # both are tried
     check(list(s["prefix"]) == ["shared_tokens", "hit_tokens", "repeated_tokens"])
     times = s["row_seconds"]
