@@ -109,17 +109,4 @@ PrefixOrder order_by_prefix(std::span<const PromptTokens> prompts, std::uint32_t
   return order;
 }
 
-std::uint64_t computed_tokens(std::span<const PromptTokens> prompts, const PrefixOrder& order, std::size_t first,
-                              std::size_t last) {
-  expect(first <= last && last <= order.prompts.size(), "prefix order: places of the order");
-  std::uint64_t computed = 0;
-  for (std::size_t place = first; place < last; ++place) {
-    const std::size_t tokens = prompts[order.prompts[place]].size();
-    if (tokens == 0) continue;
-    const std::size_t shared = place == first ? 0 : order.shared_tokens[place];
-    computed += tokens - std::min(shared, tokens - 1);
-  }
-  return computed;
-}
-
 }  // namespace moemill::schedule

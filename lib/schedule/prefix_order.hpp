@@ -28,9 +28,4 @@ struct PrefixOrder {
 PrefixOrder order_by_prefix(std::span<const std::span<const TokenId>> prompts,
                             std::uint32_t least_tokens = least_shared_tokens);
 
-// Tokens to compute, if the places first .. last - 1 of the order go to one rank that keeps each prefix while prompts
-// with it are left, and the last token of each prompt is always computed.
-std::uint64_t computed_tokens(std::span<const std::span<const TokenId>> prompts, const PrefixOrder& order,
-                              std::size_t first, std::size_t last);
-
 }  // namespace moemill::schedule

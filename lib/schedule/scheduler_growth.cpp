@@ -67,8 +67,7 @@ void Scheduler::State::put_back_youngest() {
 // Gives back pages that no sequence in flight reads: prefixes that prompts wait for, and prompts of parked samples.
 // False if there were none.
 bool Scheduler::State::drop_idle_pages(const Active* except) {
-  bool dropped = !prefixes.holders().empty();
-  give_back_prefixes();
+  bool dropped = give_back_prefixes();
   for (const auto& prompt : active) {
     const bool is_kept = prompt->unstarted > 0 && prompt->computed == prompt->rows() && !prompt->again;
     if (!is_kept || prompt.get() == except || prompt->work.params.max_tokens == 0) continue;

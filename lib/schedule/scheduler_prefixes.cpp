@@ -160,8 +160,11 @@ void Scheduler::State::leave_place(Active& prompt) {
   prompt.place = nullptr;
 }
 
-void Scheduler::State::give_back_prefixes() {
-  for (PrefixNode* node : prefixes.holders()) give_back(*node);
+// False if none was held.
+bool Scheduler::State::give_back_prefixes() {
+  const std::vector<PrefixNode*> held = prefixes.holders();
+  for (PrefixNode* node : held) give_back(*node);
+  return !held.empty();
 }
 
 }  // namespace moemill::schedule

@@ -149,7 +149,7 @@ struct Scheduler::State {
   bool keep_pages(PrefixNode& node, const Active& owner);
   bool keep_pages(PrefixNode& node, const Pages& pages, std::uint32_t rows);
   void leave_place(Active& prompt);
-  void give_back_prefixes();
+  bool give_back_prefixes();
 
   // Expected lengths, and what happens when they are exceeded (scheduler_growth.cpp).
   std::uint64_t expected_tokens(const Active& prompt) const;

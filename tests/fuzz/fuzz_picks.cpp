@@ -13,6 +13,7 @@
 
 #include "base/error.hpp"
 #include "dataset/run_dir/picks_file.hpp"
+#include "input_bytes.hpp"
 #include "process_path.hpp"
 #include "system/files/h5.hpp"
 
@@ -20,31 +21,12 @@ namespace {
 
 using namespace moemill;
 
-class Input {
- public:
-  Input(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}
-  std::uint8_t byte() {
-    std::uint8_t value = 0;
-    fill(&value, 1);
-    return value;
-  }
-  void fill(void* out, std::size_t bytes) {
-    const std::size_t there = std::min(bytes, size_);
-    if (there > 0) std::memcpy(out, data_, there);
-    data_ += there, size_ -= there;
-  }
-
- private:
-  const std::uint8_t* data_;
-  std::size_t size_;
-};
-
 // Changes to a dataset. Most inputs leave it right, so that the fuzzer gets past the first one.
 enum class Change { Right, Missing, Group, Type, Rank, Extent, HugeExtent, Values, Chunks, External, Unwritten };
 
 class PicksFile {
  public:
-  PicksFile(const std::string& path, Input& in) : in_(in), path_(path), file_(h5::create_file(path)) {}
+  PicksFile(const std::string& path, InputBytes& in) : in_(in), path_(path), file_(h5::create_file(path)) {}
 
   void write() {
     text("format", "moemill-picks"), text("model_type", "small"), text("model_sha256", "ab12");
@@ -124,7 +106,7 @@ class PicksFile {
     h5::check(H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data()), name);
   }
 
-  Input& in_;
+  InputBytes& in_;
   std::string path_;
   h5::Handle file_;
 };
@@ -146,7 +128,7 @@ void check(const dataset::RecordedPicks& picks) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const std::string path = process_path("picks");
-  Input in(data, size);
+  InputBytes in(data, size);
   PicksFile(path, in).write();
   try {
     const dataset::RecordedPicks picks = dataset::read_picks(path);

@@ -16,6 +16,7 @@
 #include "dataset/checks/verify.hpp"
 #include "dataset/outputs/merge.hpp"
 #include "dataset/seal.hpp"
+#include "input_bytes.hpp"
 #include "process_path.hpp"
 #include "system/files/files.hpp"
 #include "system/files/h5.hpp"
@@ -27,25 +28,6 @@ using namespace moemill::dataset;
 
 constexpr std::uint64_t prompts = 2;
 const std::string run_id(32, 'a');
-
-class Input {
- public:
-  Input(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}
-  std::uint8_t byte() {
-    std::uint8_t value = 0;
-    fill(&value, 1);
-    return value;
-  }
-  void fill(void* out, std::size_t bytes) {
-    const std::size_t there = std::min(bytes, size_);
-    if (there > 0) std::memcpy(out, data_, there);
-    data_ += there, size_ -= there;
-  }
-
- private:
-  const std::uint8_t* data_;
-  std::size_t size_;
-};
 
 // Changes to a dataset. `Right` is the most frequent, so that the fuzzer gets past the first dataset.
 enum class Change { Right, Missing, Group, Type, Rank, Extent, HugeExtent, Values };
@@ -60,7 +42,7 @@ bool is_text(hid_t type) { return H5Tget_class(type) == H5T_STRING && H5Tis_vari
 
 class ShardFile {
  public:
-  ShardFile(const std::string& path, Input& in) : in_(in), file_(h5::create_file(path, seal_bytes)) {}
+  ShardFile(const std::string& path, InputBytes& in) : in_(in), file_(h5::create_file(path, seal_bytes)) {}
 
   void write() {
     const std::uint8_t parts = in_.byte();  // bits of parts that are left out
@@ -222,7 +204,7 @@ class ShardFile {
     h5::check(H5Awrite(made, type, values.data()), name);
   }
 
-  Input& in_;
+  InputBytes& in_;
   h5::Handle file_;
 };
 
@@ -300,7 +282,7 @@ bool ends_well(Body&& body) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const Run run = make_run();
   const std::string shard = run.paths.shard(ShardId{0});
-  Input in(data, size);
+  InputBytes in(data, size);
   ShardFile(shard, in).write();
   const bool formed = check_form(shard).empty();
   expect(ends_well([&] { read_all(shard); }) <= formed, "a reader refuses what has not the form");

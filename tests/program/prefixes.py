@@ -172,12 +172,8 @@ def until_rows(folder, process, before):
     raise AssertionError(f"no rows within {SECONDS} s")
 
 
-def killed_drained_and_resumed():
-    draw = random.Random(21)
-    prompts = families(22, 160, 200)
-    folder = prepare("resumed", prompts, columns={"n": [draw.choice([1, 2]) for _ in prompts]},
-                     sampling="max_tokens: 250, ignore_eos: true, logprobs: 1, prompt_logprobs: true", parallel="max_num_seqs: 8")
-    run(folder, "off", prefix_cache="off")
+def stop_in_turn(folder):
+    """Attempts of the folder's run on different ranks that are drained or killed once they have made rows; returns how many were."""
     stopped = 0
     for ranks, way in ((2, "drain"), (0, "kill"), (3, "drain")):
         before = journal_bytes(folder)
@@ -189,6 +185,16 @@ def killed_drained_and_resumed():
         process.communicate(timeout=SECONDS)
         time.sleep(0.2)
     check(stopped > 0, "the job was over before it could be stopped")
+    return stopped
+
+
+def killed_drained_and_resumed():
+    draw = random.Random(21)
+    prompts = families(22, 160, 200)
+    folder = prepare("resumed", prompts, columns={"n": [draw.choice([1, 2]) for _ in prompts]},
+                     sampling="max_tokens: 250, ignore_eos: true, logprobs: 1, prompt_logprobs: true", parallel="max_num_seqs: 8")
+    run(folder, "off", prefix_cache="off")
+    stopped = stop_in_turn(folder)
     run(folder, "out", 2)
     same(folder, "out")
     check(summary(folder / "out")["attempts"] == stopped + 1, stopped, summary(folder / "out"))

@@ -4,11 +4,9 @@ the same bytes, through kills and drains.
 
     put_back.py MOEMILL SOURCE_DIR WORK_DIR"""
 import random
-import signal
-import time
 
-from moemill_program import SECONDS, check, main, start, summary
-from prefixes import prepare, run, same, until_rows, journal_bytes
+from moemill_program import check, main, summary
+from prefixes import prepare, run, same, stop_in_turn
 
 SMALL = dict(kv_cache_tokens=704, max_num_seqs=12)
 
@@ -38,17 +36,7 @@ def killed_drained_and_resumed():
     run(folder, "off")
     text = (folder / "run.yaml").read_text().replace("max_num_seqs: 12", ", ".join(f"{k}: {v}" for k, v in SMALL.items()))
     (folder / "run.yaml").write_text(text)
-    stopped = 0
-    for ranks, way in ((2, "drain"), (0, "kill"), (3, "drain")):
-        before = journal_bytes(folder)
-        process = start(folder, ranks)
-        if not until_rows(folder, process, before): break
-        stopped += 1
-        if way == "drain": (folder / "out/stop").touch()
-        else: process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=SECONDS)
-        time.sleep(0.2)
-    check(stopped > 0, "the job was over before it could be stopped")
+    stop_in_turn(folder)
     run(folder, "out", 1)
     same(folder, "out")
     check(summary(folder / "out")["balance"]["replayed_tokens"] > 0, summary(folder / "out"))

@@ -21,6 +21,21 @@ std::vector<std::span<const TokenId>> views_of(const std::vector<PrefixTokens>& 
   return {prompts.begin(), prompts.end()};
 }
 
+// Tokens to compute, if the places first .. last - 1 of the order go to one rank that keeps each prefix while prompts
+// with it are left, and the last token of each prompt is always computed.
+std::uint64_t computed_tokens(std::span<const std::span<const TokenId>> prompts, const PrefixOrder& order,
+                              std::size_t first, std::size_t last) {
+  expect(first <= last && last <= order.prompts.size(), "prefix order: places of the order");
+  std::uint64_t computed = 0;
+  for (std::size_t place = first; place < last; ++place) {
+    const std::size_t tokens = prompts[order.prompts[place]].size();
+    if (tokens == 0) continue;
+    const std::size_t shared = place == first ? 0 : order.shared_tokens[place];
+    computed += tokens - std::min(shared, tokens - 1);
+  }
+  return computed;
+}
+
 std::size_t common_by_hand(const PrefixTokens& left, const PrefixTokens& right) {
   std::size_t common = 0;
   while (common < left.size() && common < right.size() && left[common] == right[common]) ++common;

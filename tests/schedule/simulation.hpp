@@ -9,10 +9,21 @@
 #include <utility>
 #include <vector>
 
+#include "base/numbers/random.hpp"
 #include "schedule/facts.hpp"
 #include "schedule/scheduler.hpp"
 
 namespace moemill::schedule::test {
+
+// Numbers that follow from seed and stream alone.
+struct Chance {
+  std::uint64_t seed;
+  std::uint32_t stream = 1;
+  std::uint64_t counter = 0;
+  std::uint32_t from(std::uint32_t low, std::uint32_t high) {
+    return low + philox(seed, counter++, stream)[0] % (high - low + 1);
+  }
+};
 
 struct SimulationSettings {
   std::uint32_t ranks = 1;

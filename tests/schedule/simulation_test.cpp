@@ -13,14 +13,6 @@ using namespace moemill::schedule::test;
 
 namespace {
 
-struct Chance {
-  std::uint64_t seed;
-  std::uint64_t counter = 0;
-  std::uint32_t from(std::uint32_t low, std::uint32_t high) {
-    return low + philox(seed, counter++, 1)[0] % (high - low + 1);
-  }
-};
-
 // Random limits that any sample of the job fits; a third of the models each has full layers, windowed layers, and both.
 SimulationSettings random_settings(Chance& chance, const JobShape& shape, std::uint32_t window, std::uint32_t kind) {
   SimulationSettings s;
@@ -36,6 +28,19 @@ SimulationSettings random_settings(Chance& chance, const JobShape& shape, std::u
   s.longest_step = chance.from(1, 5);
   s.steps_ahead = chance.from(0, 3) * chance.from(0, 20);
   return s;
+}
+
+struct PromptTotals {
+  std::uint64_t rows = 0;
+  std::uint64_t most_samples = 0;
+};
+PromptTotals prompts_of(const std::vector<PromptWork>& job) {
+  PromptTotals totals;
+  for (const PromptWork& prompt : job) {
+    totals.rows += prompt.prompt_rows();
+    totals.most_samples = std::max<std::uint64_t>(totals.most_samples, prompt.samples.size());
+  }
+  return totals;
 }
 
 double balance(const Outcome& outcome, std::uint32_t ranks) {
@@ -56,15 +61,11 @@ TEST_CASE("every sample once, with the same tokens for any ranks, limits, pages 
     REQUIRE(got.end == Phase::Finished);
     REQUIRE(got.completions == expected.completions);
     REQUIRE(got.prompt_scores == expected.prompt_scores);
-    std::uint64_t prompt_rows = 0, samples = 0;
-    for (const PromptWork& prompt : job) {
-      prompt_rows += prompt.prompt_rows();
-      samples = std::max<std::uint64_t>(samples, prompt.samples.size());
-    }
+    const PromptTotals totals = prompts_of(job);
     const std::uint64_t once = got.prompt_rows - got.prompt_rows_again;
-    REQUIRE(once >= prompt_rows);
+    REQUIRE(once >= totals.rows);
     // Nothing is computed twice, except for samples that are put back and a prompt whose samples went to several ranks.
-    if (settings.ranks == 1 || samples < 2) REQUIRE(once == prompt_rows);
+    if (settings.ranks == 1 || totals.most_samples < 2) REQUIRE(once == totals.rows);
   }
 }
 
@@ -83,14 +84,10 @@ TEST_CASE("prompts that begin alike have the same tokens and scores, whatever th
     REQUIRE(got.end == Phase::Finished);
     REQUIRE(got.completions == expected.completions);
     REQUIRE(got.prompt_scores == expected.prompt_scores);
-    std::uint64_t prompt_rows = 0, samples = 0;
-    for (const PromptWork& prompt : job) {
-      prompt_rows += prompt.prompt_rows();
-      samples = std::max<std::uint64_t>(samples, prompt.samples.size());
-    }
-    if (settings.ranks == 1 || samples < 2)
-      REQUIRE(got.prompt_rows - got.prompt_rows_again + got.shared_rows == prompt_rows);
-    shared += got.shared_rows, all += prompt_rows;
+    const PromptTotals totals = prompts_of(job);
+    if (settings.ranks == 1 || totals.most_samples < 2)
+      REQUIRE(got.prompt_rows - got.prompt_rows_again + got.shared_rows == totals.rows);
+    shared += got.shared_rows, all += totals.rows;
   }
   MESSAGE("shared " << shared << " of " << all << " prompt rows");
   CHECK(shared * 20 > all);
